@@ -1,0 +1,35 @@
+# Needs python3 (3.11 or later), git and make. Everything else is fetched by uv, and uv by bin/get-uv where it is missing.
+UV := $(shell command -v uv || echo .uv/bin/uv)
+RUN := $(UV) run --locked
+
+# Some other project's active virtual environment would only make uv warn.
+unexport VIRTUAL_ENV
+
+.PHONY: help up demo test lint bench-ingest openapi
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
+
+up: $(UV) ## start Postgres, the web server and the worker (PORT, DATABASE_URL)
+	@$(RUN) python manage.py up
+
+demo: $(UV) ## start everything with a shop that sends events
+	@$(RUN) python -m examples.demo
+
+test: $(UV) ## run the tests, on a Postgres of their own (ARGS="-k partitions")
+	@$(RUN) python -m tests $(ARGS)
+
+lint: $(UV) ## check style, types and layers
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy
+	@$(RUN) lint-imports
+
+bench-ingest: $(UV) ## measure how many events a second are stored
+	@$(RUN) python -m benchmarks.ingest
+
+openapi: $(UV) ## write openapi.yaml from the code
+	@$(RUN) python manage.py spectacular --file openapi.yaml
+
+.uv/bin/uv:
+	@python3 bin/get-uv
