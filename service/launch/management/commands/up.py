@@ -1,0 +1,86 @@
+"""``manage.py up``: all of the service in one process tree."""
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+
+from service.launch import database, greeting, lock, web
+from service.launch.errors import LaunchError
+from service.launch.postgres import EmbeddedPostgres
+from service.launch.processes import (
+    Children,
+    StopRequested,
+    disregard_stop_signals,
+    raise_on_stop_signals,
+)
+from service.projects import operations
+from service.settings import env, env_int, env_secret
+
+THREADS = 2 * (os.cpu_count() or 1) + 1  # of each web worker; granian warns of more
+WORKER = [sys.executable, "manage.py", "procrastinate", "worker", "--shutdown-graceful-timeout", "8"]
+
+
+class Command(BaseCommand):
+    help = "Start Postgres (unless DATABASE_URL is set), migrate, and run the web server and the worker until Ctrl-C."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        raise_on_stop_signals()
+        try:
+            with lock.hold(settings.VAR_DIR / "up.lock") as was_killed:
+                address = read_address()
+                # What the last one left behind may still be about to stop.
+                web.check_free(address, patience=10 if was_killed else 0)
+                self.run(address)
+        except StopRequested:
+            self.stdout.write("Heliograph has stopped.")
+        except (LaunchError, ImproperlyConfigured) as error:
+            raise CommandError(str(error)) from error
+
+    def run(self, address: web.Address) -> None:
+        """Start all, then wait; stop all on the way out, the database last."""
+        server, children = EmbeddedPostgres(settings.VAR_DIR), Children()
+        with ExitStack() as stack:
+            stack.callback(server.stop)
+            stack.callback(children.stop)
+            stack.callback(disregard_stop_signals)
+            if not env_secret("DATABASE_URL"):
+                self.say("Starting Postgres.")
+                children.watch("Postgres", server.start())
+            database.prepare(self.say)
+            self.start_children(children, address)
+            self.greet(address, data="DATABASE_URL" if server.process is None else str(server.data_dir))
+            children.supervise()
+
+    def start_children(self, children: Children, address: web.Address) -> None:
+        workers, threads = env_int("WEB_WORKERS", 2, at_least=1), env_int("WEB_THREADS", THREADS, at_least=1)
+        children.start("web", web.command(address, workers=workers, threads=threads), cwd=settings.BASE_DIR)
+        children.start("worker", WORKER, cwd=settings.BASE_DIR)
+        web.wait_until_ready(address, host=own_name(), check=children.check)
+
+    def greet(self, address: web.Address, *, data: str) -> None:
+        """Make the first project if there is none, and print its secrets at once, as they can't be had again."""
+        self.say(greeting.text(address, data=data, made=operations.set_up()))
+        connection.close()
+
+    def say(self, words: str) -> None:
+        self.stdout.write(words)
+        self.stdout.flush()
+
+
+def read_address() -> web.Address:
+    port = env_int("PORT", 8000, at_least=1)
+    if port > 65535:
+        raise LaunchError(f"PORT must be at most 65535, not {port}.")
+    return web.Address(host=env("HOST", "127.0.0.1"), port=port)
+
+
+def own_name() -> str:
+    """Return a name under which the service lets itself be asked."""
+    names = [name.removeprefix(".") for name in settings.ALLOWED_HOSTS if name.removeprefix(".") != "*"]
+    return names[0] if names else "localhost"
