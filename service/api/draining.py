@@ -1,0 +1,45 @@
+"""Read what a view left of a request's body, so that its answer reaches the client.
+
+A server that answers and closes while the client still writes makes TCP throw the answer away, and a server that
+keeps the connection would take the rest of the body for the next request.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from service.api import limits
+
+CHUNK = 64 * 1024
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class DrainingMiddleware:
+    """Drain up to four times what a body may hold; a larger one costs its sender the connection."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code >= 400 and not drained(body_stream(request)):
+            response["Connection"] = "close"
+        return response
+
+
+def body_stream(request: HttpRequest) -> Any:
+    """Return the stream of the body; Django takes one without a length for empty, so a chunked one is the server's."""
+    chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    return request.META["wsgi.input"] if chunked else request
+
+
+def drained(stream: Any) -> bool:
+    room = 4 * limits.BODY_BYTES
+    while room > 0:
+        chunk = stream.read(CHUNK)
+        if not chunk:
+            return True
+        room -= len(chunk)
+    return False

@@ -1,0 +1,11 @@
+"""What one request may carry. Every limit is enforced while reading, before memory is spent."""
+
+BODY_BYTES = 5 * 1024 * 1024  # on the wire
+INFLATED_BYTES = 20 * 1024 * 1024  # after Content-Encoding is undone
+EVENTS = 1_000  # in a batch
+EVENT_BYTES = 256 * 1024
+DEPTH = 32  # of nested arrays and objects in an event
+EXTENSIONS = 64  # unknown CloudEvents attributes of an event
+
+PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1_000

@@ -1,0 +1,44 @@
+"""Query parameters: an unknown or unusable one is an error, since ignoring it would answer another question."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from django.http import QueryDict
+
+from service.api.problems import Problem
+
+
+class BadParameter(Problem):
+    title = "A query parameter can't be used"
+
+    def __init__(self, name: str, detail: str, code: str = "invalid_parameter") -> None:
+        super().__init__(code, detail, errors=[{"field": name, "code": code, "detail": detail}])
+
+
+class BadParameters(Problem):
+    """``faults`` maps a parameter's name to what is wrong with it."""
+
+    title = "Query parameters can't be used"
+
+    def __init__(self, faults: Mapping[str, Sequence[str]]) -> None:
+        errors = [
+            {"field": name, "code": "invalid_parameter", "detail": detail}
+            for name, details in faults.items()
+            for detail in details
+        ]
+        named = "; ".join(f"{error['field']}: {error['detail']}" for error in errors)
+        super().__init__("invalid_parameter", named, errors=errors)
+
+
+def check_parameters(parameters: QueryDict, known: Collection[str]) -> None:
+    """Raise `BadParameter` for a name that isn't in ``known``, or that is given twice or empty."""
+    for name, values in parameters.lists():
+        if name not in known:
+            raise BadParameter(
+                name,
+                f"There is no parameter {name!r}. Known: {', '.join(sorted(known))}.",
+                "unknown_parameter",
+            )
+        if len(values) > 1:
+            raise BadParameter(name, f"{name} is given {len(values)} times; give it once.")
+        if not values[0]:
+            raise BadParameter(name, f"{name} is empty; give it a value or leave it out.")

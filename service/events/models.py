@@ -1,0 +1,47 @@
+"""The event table. See docs/why/partitioned-by-id.md for why it is partitioned on the id."""
+
+from django.db import models
+
+
+class Event(models.Model):
+    """One recorded emission of a signal.
+
+    Rows are written by `operations.store` only, and never changed. The migration makes the table itself, since
+    Django can't declare a partitioned one.
+    """
+
+    pk = models.CompositePrimaryKey("project_id", "id")
+    project_id = models.IntegerField()
+    id = models.UUIDField(help_text="UUIDv7: the dedup key, the order in time and the partition key in one.")
+    type = models.TextField()
+    source = models.TextField()
+    sender = models.TextField(null=True)
+    object_id = models.TextField(null=True)
+    action = models.TextField(null=True)
+    actor = models.TextField(null=True)
+    correlation_id = models.TextField(null=True)
+    causation_id = models.TextField(null=True)
+    trace_id = models.UUIDField(null=True, help_text="The trace id of traceparent, which is 128 bits too.")
+    emitter_id = models.UUIDField(null=True)
+    sequence = models.BigIntegerField(null=True)
+    outcome = models.TextField(null=True)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    data = models.JSONField(null=True)
+    extensions = models.JSONField(null=True, help_text="CloudEvents attributes that have no column.")
+
+    class Meta:
+        db_table = "event"
+        indexes = [
+            # What happened with objects of a model, and with one object: sender, sender + object_id.
+            models.Index("project_id", "sender", "object_id", "id", name="event_object"),
+            # What one actor did.
+            models.Index("project_id", "actor", "id", name="event_actor"),
+            # All of one request, task or command.
+            models.Index("project_id", "correlation_id", "id", name="event_correlation"),
+            # One kind of signal.
+            models.Index("project_id", "type", "id", name="event_type"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -1,0 +1,41 @@
+"""The OpenAPI document, and Swagger UI with examples that work when tried."""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from django.utils import timezone
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from service.events import examples, ids
+from service.events.serializers import rfc3339
+
+
+class SchemaView(SpectacularAPIView):
+    """The document as committed in ``openapi.yaml``; with ``?examples=fresh``, with ids and times of now."""
+
+    def _get_schema_response(self, request: Request) -> Response:
+        response: Response = super()._get_schema_response(request)  # type: ignore[no-untyped-call]
+        if request.query_params.get("examples") == "fresh":
+            response.data = refreshed(response.data, timezone.now())
+        return response
+
+
+class DocsView(SpectacularSwaggerView):
+    """Swagger UI, on the service's own assets. Its examples are fresh, since an old or repeated id stores nothing."""
+
+    def _get_schema_url(self, request: Request) -> str:
+        address = super()._get_schema_url(request)  # type: ignore[no-untyped-call]
+        return f"{address}?examples=fresh"
+
+
+def refreshed(schema: Any, now: datetime) -> Any:
+    """Return ``schema`` with the id and time of its examples replaced by new ones."""
+    text = msgspec.json.encode(schema).decode()
+    fresh_id = ids.mapped(now, "", secrets.token_hex())
+    return msgspec.json.decode(
+        text.replace(examples.ID, str(fresh_id)).replace(examples.TIME, rfc3339(now.astimezone(UTC)))
+    )

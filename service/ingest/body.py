@@ -1,0 +1,76 @@
+"""Read a request's body within its limits. Knows nothing of events."""
+
+import gzip
+import zlib
+from io import BytesIO
+
+from django.http import HttpRequest
+
+from service.api import limits
+from service.api.draining import body_stream
+from service.api.problems import Problem
+
+
+class Malformed(Problem):
+    status_code = 400
+    title = "The body can't be read"
+
+
+class TooLarge(Problem):
+    status_code = 413
+    title = "The request is too large"
+
+
+class UnsupportedMedia(Problem):
+    status_code = 415
+    title = "The body is of a kind that isn't taken here"
+
+
+def read(request: HttpRequest) -> bytes:
+    """Return the body of ``request`` with its Content-Encoding undone.
+
+    Raises `TooLarge` before more than a limit is held in memory, `UnsupportedMedia` for another encoding than
+    gzip, `Malformed` for gzip that is broken or cut off.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"gzip", "identity"}:
+        raise UnsupportedMedia(
+            "unsupported_encoding",
+            f"Content-Encoding {encoding!r}: send gzip or none.",
+            headers={"Accept-Encoding": "gzip"},
+        )
+    wire = read_wire(request)
+    return inflate(wire) if encoding == "gzip" else wire
+
+
+def read_wire(request: HttpRequest) -> bytes:
+    text = request.META.get("CONTENT_LENGTH") or "0"
+    if not (text.isascii() and text.isdecimal()):
+        raise Malformed("bad_length", f"The Content-Length {text!r} is no number.")
+    length = int(text[:20])
+    if length > limits.BODY_BYTES:
+        raise too_large("body", limits.BODY_BYTES)
+    body: bytes = body_stream(request).read(limits.BODY_BYTES + 1)
+    if len(body) > limits.BODY_BYTES:
+        raise too_large("body", limits.BODY_BYTES)
+    if len(body) < length:
+        raise Malformed("body_cut_off", f"The body ended after {len(body)} of {length} bytes. Send it again.")
+    return body
+
+
+def inflate(wire: bytes) -> bytes:
+    """Undo gzip, stopping at the limit: a bomb costs no more than an honest body."""
+    try:
+        with gzip.open(BytesIO(wire)) as file:
+            inflated = file.read(limits.INFLATED_BYTES + 1)
+    except EOFError as error:
+        raise Malformed("bad_gzip", "The gzip body is cut off. Send it again.") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise Malformed("bad_gzip", f"The body says gzip and isn't: {error}.") from error
+    if len(inflated) > limits.INFLATED_BYTES:
+        raise too_large("inflated body", limits.INFLATED_BYTES)
+    return inflated
+
+
+def too_large(what: str, limit: int) -> TooLarge:
+    return TooLarge("body_too_large", f"The {what} may hold {limit} bytes at the most. Send fewer events at once.")

@@ -1,0 +1,86 @@
+"""``POST events/``: one event, or many."""
+
+from http import HTTPStatus
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from service.api.problems import Problem
+from service.api.schema import problems
+from service.events import examples
+from service.events.serializers import EventSerializer
+from service.events.views import EventListView
+from service.ingest import body, document, operations
+from service.ingest.body import TooLarge
+from service.ingest.operations import Error, Receipt
+from service.ingest.serializers import ReceiptSerializer
+from service.projects.authentication import project_of
+from service.projects.models import Scope
+
+ONE_OR_MANY: dict[str, Any] = {
+    "oneOf": [
+        {"$ref": "#/components/schemas/EventRequest"},
+        {"type": "array", "items": {"$ref": "#/components/schemas/EventRequest"}},
+    ]
+}
+
+
+class Refusal(Problem):
+    status_code = 422
+    title = "The event was refused"
+
+
+class EventsView(EventListView):
+    """The collection of events: read as `EventListView` does, and written to here."""
+
+    scopes = {**EventListView.scopes, "POST": Scope.EVENTS_WRITE}
+
+    @extend_schema(
+        operation_id="events_create",
+        summary="Send one event, or many",
+        description=(
+            "One event is answered with 201 when it is stored, 200 when it was there already, 422 when it is refused. "
+            "Many are answered with 200, or with 207 when any was refused; the others are stored. What is answered "
+            "with 200, 201 or 207 is committed. Send the same again whenever you are unsure: nothing is stored twice. "
+            "`Content-Encoding: gzip` is welcome."
+        ),
+        tags=["events"],
+        request={
+            document.EITHER: ONE_OR_MANY,
+            document.ONE: EventSerializer,
+            document.MANY: EventSerializer(many=True),
+        },
+        examples=[examples.REQUEST, examples.ONE, examples.BATCH, examples.RECEIPT],
+        responses={
+            200: ReceiptSerializer,
+            201: OpenApiResponse(ReceiptSerializer, "Stored"),
+            207: OpenApiResponse(ReceiptSerializer, "Some were refused"),
+            **problems(400, 401, 403, 413, 415, 422, 503),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        http = request._request
+        content = body.read(http)
+        batch = document.is_batch(http.content_type or "", (http.content_params or {}).get("charset", "utf-8"), content)
+        documents = document.events_of(content, batch)
+        receipt = operations.accept(project_of(request), documents, timezone.now())
+        return Response(receipt, status=batch_status(receipt) if batch else single_status(receipt))
+
+
+def batch_status(receipt: Receipt) -> HTTPStatus:
+    return HTTPStatus.MULTI_STATUS if receipt.rejected else HTTPStatus.OK
+
+
+def single_status(receipt: Receipt) -> HTTPStatus:
+    if receipt.errors:
+        raise refusal(receipt.errors[0])
+    return HTTPStatus.CREATED if receipt.accepted else HTTPStatus.OK
+
+
+def refusal(error: Error) -> Problem:
+    named = [{"field": error.field, "code": error.code, "detail": error.detail}]
+    kind = TooLarge if error.code == "event_too_large" else Refusal
+    return kind(error.code, f"{error.field}: {error.detail}" if error.field else error.detail, errors=named)

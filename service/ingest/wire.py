@@ -1,0 +1,208 @@
+"""CloudEvents 1.0 JSON, from bytes to rows (CloudEvents spec §3, JSON format §§2-4).
+
+The usual event is decoded by one compiled msgspec decoder, its ``data`` passing through untouched. Whatever that
+decoder doesn't take as it is goes a slower way, which explains or, for unknown extensions, sorts them out.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from service.api import limits
+from service.events import ids, partitions
+from service.events.operations import Row
+from service.ingest import extensions, inspection
+from service.ingest.inspection import Fault, RefusedError
+
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Word = Annotated[str, Meta(min_length=1, max_length=64)]
+Counter = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,18})\Z")]
+TraceParent = Annotated[str, Meta(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")]
+
+
+class Attributes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The known attributes, as they stand on the wire. Null is as good as absent (JSON format §2.2)."""
+
+    specversion: Literal["1.0"]
+    id: Name
+    source: Name
+    type: Name
+    subject: Name | None = None
+    time: Annotated[datetime, Meta(tz=True)] | None = None
+    data: Raw | UnsetType = UNSET
+    sender: Name | None = None
+    action: Word | None = None
+    actor: Name | None = None
+    correlationid: Name | None = None
+    causationid: Name | None = None
+    emitterid: UUID | None = None
+    sequence: Counter | None = None
+    outcome: Literal["committed", "rolledback", "autocommit"] | None = None
+    traceparent: TraceParent | None = None
+    datacontenttype: Name | None = None
+    dataschema: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The ids that are accepted at one moment."""
+
+    lowest: str
+    highest: str
+
+    @classmethod
+    def at(cls, now: datetime) -> Self:
+        return cls(str(ids.floor(partitions.horizon(now))), str(ids.floor(now + partitions.FUTURE)))
+
+    def holds(self, event_id: str) -> bool:
+        return self.lowest <= event_id < self.highest
+
+
+DECODER = msgspec.json.Decoder(Attributes)
+MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+NULL = b"null"
+
+
+def row(raw: bytes, window: Window) -> Row:
+    """Return the row that one event in JSON becomes; raise `RefusedError` saying what is wrong with it."""
+    if len(raw) > limits.EVENT_BYTES:
+        raise RefusedError(Fault("", "event_too_large", f"An event may hold {limits.EVENT_BYTES} bytes at the most."))
+    if not inspection.is_plain(raw):
+        inspection.refuse_faulty(raw)
+    try:
+        attributes, kept = read(raw)
+    except msgspec.DecodeError as error:  # what `document` read leniently
+        inspection.refuse_faulty(raw)
+        raise RefusedError(Fault("", "malformed_json", f"{error}.")) from error
+    return build(attributes, kept, data_of(attributes, raw), window)
+
+
+def read(raw: bytes) -> tuple[Attributes, dict[str, object]]:
+    """Return the known attributes of an event, and its extensions. Raises DecodeError for what isn't JSON."""
+    try:
+        return DECODER.decode(raw), {}
+    except msgspec.ValidationError:
+        return sorted_out(raw)
+
+
+def data_of(attributes: Attributes, raw: bytes) -> Raw | None:
+    """Return the data, undecoded; raise `RefusedError` for a number in it that can't be kept."""
+    if attributes.data is UNSET:
+        return None
+    data = bytes(attributes.data)
+    if not inspection.has_plain_numbers(data):
+        inspection.refuse_faulty(raw)
+    return None if data == NULL else attributes.data
+
+
+def sorted_out(raw: bytes) -> tuple[Attributes, dict[str, object]]:
+    """Part the known attributes of an event from its extensions."""
+    try:
+        members = MEMBERS.decode(raw)
+        known = {name: members.pop(name) for name in Attributes.__struct_fields__ if name in members}
+        return DECODER.decode(msgspec.json.encode(known)), extensions.read(members, "data" in known)
+    except msgspec.ValidationError as error:
+        raise RefusedError(explain(str(error))) from error
+
+
+def build(attributes: Attributes, kept: dict[str, object], data: Raw | None, window: Window) -> Row:
+    event_id = identify(attributes, kept)
+    if not window.holds(event_id):
+        field = "id" if event_id == attributes.id.lower() else "time"
+        raise RefusedError(out_of_range(field, ids.time_of(event_id)))
+    minted = ids.time_of(event_id)
+    if attributes.time is not None and abs(attributes.time - minted) > ids.SKEW:
+        raise RefusedError(Fault("time", "time_mismatch", f"It is over 24 h from the id's own time, {minted:%FT%TZ}."))
+    return Row(
+        id=event_id,
+        type=attributes.type,
+        source=attributes.source,
+        occurred_at=attributes.time or minted,
+        sender=attributes.sender,
+        object_id=object_id(attributes, kept),
+        action=attributes.action,
+        actor=attributes.actor,
+        correlation_id=attributes.correlationid,
+        causation_id=attributes.causationid,
+        trace_id=trace_id(attributes, kept),
+        emitter_id=attributes.emitterid,
+        sequence=sequence(attributes),
+        outcome=attributes.outcome,
+        data=data,
+        extensions=media(attributes, kept) or None,
+    )
+
+
+def identify(attributes: Attributes, kept: dict[str, object]) -> str:
+    """Return the UUIDv7 of the event: its own, or the one that stands for a foreign id, which is kept then."""
+    if ids.is_canonical(attributes.id):
+        return attributes.id
+    kept["id"] = attributes.id
+    if ids.is_canonical(attributes.id.lower()):
+        return attributes.id.lower()
+    if attributes.time is None:
+        raise RefusedError(Fault("time", "required", "An event whose id is not a UUIDv7 needs a time."))
+    if attributes.time < ids.EPOCH:
+        raise RefusedError(out_of_range("time", attributes.time))
+    return str(ids.mapped(attributes.time, attributes.source, attributes.id))
+
+
+def object_id(attributes: Attributes, kept: dict[str, object]) -> str | None:
+    """Return what follows the sender in the subject. A subject of another form is kept as it is."""
+    if attributes.subject is None:
+        return None
+    sender, slash, key = attributes.subject.partition(f"{attributes.sender}/")
+    if attributes.sender is not None and not sender and slash and key:
+        return key
+    kept["subject"] = attributes.subject
+    return None
+
+
+def trace_id(attributes: Attributes, kept: dict[str, object]) -> UUID | None:
+    if attributes.traceparent is None:
+        return None
+    kept["traceparent"] = attributes.traceparent
+    return UUID(attributes.traceparent[3:35])
+
+
+def sequence(attributes: Attributes) -> int | None:
+    if attributes.sequence is None:
+        return None
+    number = int(attributes.sequence)
+    if number not in inspection.INT64:
+        raise RefusedError(Fault("sequence", "number_out_of_range", "The number is beyond 64 bits."))
+    return number
+
+
+def media(attributes: Attributes, kept: dict[str, object]) -> dict[str, object]:
+    if attributes.datacontenttype is not None:
+        kept["datacontenttype"] = attributes.datacontenttype
+    if attributes.dataschema is not None:
+        kept["dataschema"] = attributes.dataschema
+    return kept
+
+
+def out_of_range(field: str, when: datetime) -> Fault:
+    return Fault(
+        field,
+        "id_out_of_range",
+        f"It is of {when:%Y-%m-%d}; this service takes the last {settings.RETENTION_DAYS} days and the next 24 h.",
+    )
+
+
+def explain(message: str) -> Fault:
+    """Turn msgspec's words for what is wrong into a fault with the attribute's name."""
+    missing = re.match(r"Object missing required field `(\w+)`", message)
+    if missing:
+        return Fault(missing[1], "required", f"The attribute {missing[1]} is missing.")
+    what, _, path = message.partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    if field == "specversion":
+        return Fault(field, "unknown_specversion", "This service speaks CloudEvents 1.0: specversion must be '1.0'.")
+    return Fault(field, "invalid", f"{what}.")

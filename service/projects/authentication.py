@@ -1,0 +1,65 @@
+"""Authenticate a request by its key: ``Authorization: Bearer hg_…``."""
+
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.request import Request
+
+from service.api.problems import Problem
+from service.projects import operations
+from service.projects.models import Key
+
+
+class Unauthorized(Problem):
+    status_code = 401
+    title = "The key was not accepted"
+    headers = {"WWW-Authenticate": 'Bearer realm="heliograph"'}
+
+
+class KeyAuthentication(BaseAuthentication):
+    """Set ``request.auth`` to the key. ``request.user`` stays None: a key is no person."""
+
+    def authenticate(self, request: Request) -> tuple[None, Key] | None:
+        """Return None without an Authorization header; raise `Unauthorized` for one that isn't good.
+
+        Runs one query, and an UPDATE at most once a minute.
+        """
+        header = get_authorization_header(request).decode("latin-1").split()
+        if not header:
+            return None
+        if header[0].lower() != "bearer" or len(header) != 2:
+            raise Unauthorized("key_malformed", "Send the key as 'Authorization: Bearer hg_…'.")
+        key = usable_key(header[1])
+        operations.note_use(key)
+        return None, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="heliograph"'
+
+
+def project_of(request: Request) -> int:
+    """Return the id of the one project that ``request`` may see. Raises `Unauthorized` without a key."""
+    key: object = request.auth
+    if not isinstance(key, Key):
+        raise Unauthorized("key_missing", "Send a key as 'Authorization: Bearer hg_…'.")
+    return key.project_id
+
+
+def usable_key(token: str) -> Key:
+    """Return the key that ``token`` stands for, or raise `Unauthorized` saying why it can't be used."""
+    key = Key.objects.select_related("project").filter(digest=operations.digest(token)).first()
+    if key is None:
+        raise Unauthorized("key_unknown", "No key is like this one. Check it for a missing or extra character.")
+    if key.revoked_at is not None and key.revoked_at <= timezone.now():
+        raise Unauthorized("key_revoked", f"The key {key.prefix}… was revoked. Use another, or make a new one.")
+    if key.expires_at is not None and key.expires_at <= timezone.now():
+        raise Unauthorized("key_expired", f"The key {key.prefix}… expired at {key.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
+    return key
+
+
+class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # spectacular's base is untyped
+    target_class = KeyAuthentication
+    name = "key"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "A key of a project: `hg_…`."}

@@ -1,0 +1,75 @@
+"""Make projects and keys."""
+
+import hashlib
+import secrets
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from service.projects.models import Key, Project, Scope
+
+ALPHABET = string.ascii_letters + string.digits
+TOKEN_LENGTH = 40  # letters and digits: 238 bits, so that a plain SHA-256 is enough to keep
+PREFIX_LENGTH = len("hg_") + 8
+LAST_USE_PRECISION = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstStart:
+    """What the first start made. The two secrets exist nowhere else in clear."""
+
+    project: str
+    username: str
+    password: str
+    key: str
+
+
+def digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def create_key(project: Project, scopes: Sequence[str], *, label: str = "", expires_at: datetime | None = None) -> str:
+    """Make a key of ``project`` and return its token, which can't be had again."""
+    token = "hg_" + "".join(secrets.choice(ALPHABET) for _ in range(TOKEN_LENGTH))
+    Key.objects.create(
+        project=project,
+        label=label,
+        prefix=token[:PREFIX_LENGTH],
+        digest=digest(token),
+        scopes=list(scopes),
+        expires_at=expires_at,
+    )
+    return token
+
+
+def note_use(key: Key) -> None:
+    """Record that ``key`` was used, at most once a minute: one UPDATE then, nothing otherwise."""
+    now = timezone.now()
+    stale = now - LAST_USE_PRECISION
+    if key.last_used_at is None or key.last_used_at < stale:
+        unseen = Q(last_used_at=None) | Q(last_used_at__lt=stale)
+        Key.objects.filter(unseen, pk=key.pk).update(last_used_at=now)
+
+
+@transaction.atomic
+def set_up() -> FirstStart | None:
+    """Make the first project, its key and an admin user; return None if there is any project or user already.
+
+    Takes a lock that lasts until the commit, so that two services starting at once make one set-up.
+    """
+    user_model = get_user_model()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('heliograph.set_up'))")
+    if Project.objects.exists() or user_model.objects.exists():
+        return None
+    project = Project.objects.create(name="default")
+    password = secrets.token_urlsafe(15)
+    user_model.objects.create_superuser(username="admin", password=password)
+    key = create_key(project, [Scope.EVENTS_WRITE, Scope.EVENTS_READ], label="made by the first start")
+    return FirstStart(project=project.name, username="admin", password=password, key=key)

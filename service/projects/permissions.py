@@ -1,0 +1,37 @@
+"""Let a key do what its scopes say, and nothing else."""
+
+from typing import TYPE_CHECKING
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from service.api.problems import Problem
+from service.projects.authentication import Unauthorized
+from service.projects.models import Key
+
+if TYPE_CHECKING:  # DRF's views import this module by its settings
+    from rest_framework.views import APIView
+
+
+class Forbidden(Problem):
+    status_code = 403
+    title = "The key lacks a scope"
+
+
+class HasScope(BasePermission):
+    """Ask for the scope that the view names for the method: ``scopes = {"GET": Scope.EVENTS_READ}``.
+
+    A method that the view has and doesn't name is refused, so that a forgotten entry can't open anything.
+    """
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        key: object = request.auth
+        if not isinstance(key, Key):
+            raise Unauthorized("key_missing", "Send a key as 'Authorization: Bearer hg_…'.")
+        method = "GET" if request.method == "HEAD" else request.method
+        scope = getattr(view, "scopes", {}).get(method)
+        if scope is None:
+            return method == "OPTIONS" or method not in view.allowed_methods  # the latter is a 405
+        if scope not in key.scopes:
+            raise Forbidden("scope_missing", f"The key {key.prefix}… has no scope '{scope}'.")
+        return True

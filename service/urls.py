@@ -1,0 +1,25 @@
+"""Every address of the service."""
+
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+
+from service import health
+from service.events.views import EventView
+from service.explorer.views import DocsView, SchemaView
+from service.ingest.views import EventsView
+
+handler400 = "service.api.problems.bad_request"
+handler404 = "service.api.problems.not_found"
+handler500 = "service.api.problems.server_error"
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="docs")),
+    path("healthz", health.alive, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
+    path("admin/", admin.site.urls),
+    path("api/v1/events/", EventsView.as_view(), name="events"),
+    path("api/v1/events/<uuid:id>/", EventView.as_view(), name="event"),
+    path("api/v1/schema/", SchemaView.as_view(), name="schema"),
+    path("api/v1/docs/", DocsView.as_view(), name="docs"),
+]
