@@ -1,0 +1,39 @@
+"""A pytest plugin that gives the tests a Postgres server of their own, unless DATABASE_URL names one.
+
+Loaded by ``-p tests.postgres``, since Django's settings want the address before any conftest is read.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from service.launch.postgres import EmbeddedPostgres
+
+# A test's data needs no disk: what is lost in a crash of the machine is made anew.
+OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+_folder: "tempfile.TemporaryDirectory[str] | None" = None
+_server: EmbeddedPostgres | None = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    global _folder, _server
+    if os.environ.get("DATABASE_URL"):
+        return
+    # Root's server runs as another account, which has to reach the folder.
+    _folder = tempfile.TemporaryDirectory(prefix="heliograph-", ignore_cleanup_errors=True)
+    Path(_folder.name).chmod(0o755)
+    _server = EmbeddedPostgres(Path(_folder.name), OPTIONS)
+    _server.start()
+    os.environ["DATABASE_URL"] = _server.dsn
+    os.environ["VAR_DIR"] = _folder.name
+
+
+def pytest_unconfigure() -> None:
+    if _server is not None and _folder is not None:
+        _server.stop()
+        _folder.cleanup()
+        del os.environ["DATABASE_URL"]
