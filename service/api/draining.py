@@ -24,15 +24,16 @@ class DrainingMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if response.status_code >= 400 and not drained(body_stream(request)):
+        if not drained(body_stream(request)):
             response["Connection"] = "close"
         return response
 
 
 def body_stream(request: HttpRequest) -> Any:
-    """Return the stream of the body; Django takes one without a length for empty, so a chunked one is the server's."""
+    """Return the stream of the body; Django takes one without a length for empty, so such a one is the server's."""
     chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
-    return request.META["wsgi.input"] if chunked else request
+    framed = request.META["SERVER_PROTOCOL"].startswith("HTTP/2") and not request.META.get("CONTENT_LENGTH")
+    return request.META["wsgi.input"] if chunked or framed else request
 
 
 def drained(stream: Any) -> bool:

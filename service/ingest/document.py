@@ -75,7 +75,7 @@ def split(body: bytes) -> Iterator[bytes]:
         elif depth == 0 or (depth == 1 and token[0] == b","):
             yield body[start : token.start()]
             start = token.end()
-    if depth or body[start:].strip(WHITESPACE) or not body.rstrip(WHITESPACE).endswith(b"]"):
+    if depth or not body.rstrip(WHITESPACE).endswith(b"]"):
         yield b""
 
 

@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from service.api.parameters import check_parameters
 from service.api.problems import Problem
 from service.api.schema import problems
 from service.events import examples
@@ -63,6 +64,7 @@ class EventsView(EventListView):
     )
     def post(self, request: Request) -> Response:
         http = request._request
+        check_parameters(request.query_params, ())
         content = body.read(http)
         batch = document.is_batch(http.content_type or "", (http.content_params or {}).get("charset", "utf-8"), content)
         documents = document.events_of(content, batch)

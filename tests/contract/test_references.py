@@ -1,0 +1,41 @@
+"""The references of the service say what the code does."""
+
+import re
+from pathlib import Path
+
+from service.api.pagination import IdPagination
+from service.events.filters import EventFilter
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_filter_is_documented_and_no_other_is() -> None:
+    text = (ROOT / "docs" / "reference" / "http-api.md").read_text()
+    table = text.partition("## Asking")[2].partition("## Errors")[0]
+
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE)
+
+    documented = {name for row in rows for name in re.findall(r"\w+", row)}
+    assert documented == EventFilter.base_filters.keys() | IdPagination.parameters
+
+
+def test_every_environment_variable_is_documented_and_no_other_is() -> None:
+    text = (ROOT / "docs" / "reference" / "service-settings.md").read_text()
+    sources = [ROOT / "service" / "settings.py", *(ROOT / "service" / "launch").rglob("*.py")]
+
+    read = {name for path in sources for name in re.findall(r'\benv\w*\(\s*"([A-Z_]+)"', path.read_text())}
+
+    assert set(re.findall(r"^\| `([A-Z_]+)`", text, re.MULTILINE)) == read
+
+
+def test_every_problem_code_is_documented() -> None:
+    text = (ROOT / "docs" / "reference" / "http-api.md").read_text()
+    apps = ("api", "projects", "events", "ingest")
+    sources = [path for app in apps for path in (ROOT / "service" / app).rglob("*.py")]
+    problems = "Unauthorized|Malformed|TooLarge|UnsupportedMedia|Unavailable|Forbidden|TooDeep"
+    raised = rf'(?:Fault\(\s*[^,]+,|(?:{problems})\()\s*"(\w+)"'
+
+    codes = {code for path in sources for code in re.findall(raised, path.read_text())}
+
+    assert len(codes) > 20
+    assert {code for code in codes if f"`{code}`" not in text} == set()

@@ -1,0 +1,142 @@
+"""The Swagger page in a real browser: authorize, send the example, read it back, and nothing leaves the machine."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from tests import chromium
+from tests.contract.tenants import Tenant
+
+# Whatever asks for another host gets no answer, the browser's own errands included.
+CLOSED_NETWORK = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-quic", "--no-first-run"]
+PATIENCE = 30_000  # milliseconds for a page or an answer to appear
+
+
+@dataclass(slots=True, kw_only=True)
+class Visit:
+    """A page of the live service in a browser, what it asked for, and what it complained of."""
+
+    page: Page
+    origin: str
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"{request.url}: {request.failure}"))
+        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def open_docs(self) -> None:
+        self.page.goto(f"{self.origin}/api/v1/docs/")
+        expect(self.operation("events_create")).to_be_visible()
+
+    def operation(self, name: str) -> Locator:
+        return self.page.locator(f"#operations-events-{name}")
+
+    def authorize(self, key: str) -> None:
+        self.page.get_by_role("button", name="Authorize", exact=True).click()
+        dialog = self.page.locator(".dialog-ux")
+        dialog.get_by_role("textbox").fill(key)
+        dialog.get_by_role("button", name="Apply credentials").click()
+        dialog.get_by_role("button", name="Close", exact=True).click()
+
+    def try_out(self, name: str) -> "Trial":
+        """Try an operation as the page offers it."""
+        operation = self.operation(name)
+        operation.locator(".opblock-summary-control").click()
+        operation.get_by_role("button", name="Try it out").click()
+        body = operation.locator("textarea.body-param__text")
+        sent = body.input_value() if body.count() else ""
+        operation.get_by_role("button", name="Execute").click()
+        answer = operation.locator(".live-responses-table .response")
+        expect(answer).to_be_visible()
+        status = answer.locator(".response-col_status").inner_text().split()[0]
+        return Trial(sent=sent, status=status, body=answer.locator(".highlight-code code").first.inner_text())
+
+    def strangers(self) -> list[str]:
+        """Return the addresses asked for that are not the service's. The page's own inline pictures are no requests."""
+        return [url for url in self.requests if not url.startswith((f"{self.origin}/", "data:"))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What was sent, empty where an operation takes no body, and what the page shows of the answer."""
+
+    sent: str
+    status: str
+    body: str
+
+
+@pytest.fixture(scope="session")
+def browser() -> Path:
+    try:
+        return chromium.path()
+    except chromium.NoChromiumError as error:
+        reason = f"THE BROWSER TESTS DID NOT RUN. {error}"
+        if os.environ.get("CI", "").lower() in {"true", "1"}:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+# The tenant comes first: Django's ORM refuses to work while Playwright's event loop runs.
+@pytest.fixture
+def visit(tenant: Tenant, browser: Path) -> Iterator[Visit]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=browser, args=CLOSED_NETWORK)
+        page = launched.new_page()
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        yield Visit(page=page, origin=tenant.url)
+        launched.close()
+
+
+def test_the_page_comes_from_the_service_alone(visit: Visit) -> None:
+    visit.open_docs()
+
+    assert any(url.endswith(".js") for url in visit.requests)
+    assert any(url.endswith(".css") for url in visit.requests)
+    assert visit.strangers() == []
+    assert visit.complaints == []
+
+
+def test_the_example_is_sent_as_it_is_and_read_back(visit: Visit, tenant: Tenant) -> None:
+    visit.open_docs()
+
+    visit.authorize(tenant.key)
+    created = visit.try_out("events_create")
+    listed = visit.try_out("events_list")
+    found = visit.try_out("events_retrieve")
+
+    assert (created.status, listed.status, found.status) == ("201", "200", "200")
+    assert json.loads(created.body) == {"accepted": 1, "duplicates": 0, "rejected": 0, "errors": []}
+    assert [event["id"] for event in json.loads(listed.body)["results"]] == [json.loads(created.sent)["id"]]
+    assert json.loads(found.body)["id"] == json.loads(created.sent)["id"]
+    assert visit.strangers() == []
+    assert visit.complaints == []
+
+
+def test_a_page_loaded_again_remembers_the_key_and_has_a_new_example(visit: Visit, tenant: Tenant) -> None:
+    visit.open_docs()
+    visit.authorize(tenant.key)
+    first = visit.try_out("events_create")
+
+    visit.open_docs()
+    second = visit.try_out("events_create")
+
+    assert (first.status, second.status) == ("201", "201")
+    assert json.loads(first.sent)["id"] != json.loads(second.sent)["id"]
+
+
+def test_without_a_key_the_page_shows_what_is_missing(visit: Visit) -> None:
+    visit.open_docs()
+
+    refused = visit.try_out("events_create")
+
+    assert refused.status == "401"
+    assert json.loads(refused.body)["code"] == "key_missing"

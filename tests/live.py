@@ -1,0 +1,82 @@
+"""A live service for tests: granian in a process of its own, on the test database, at a free port of loopback.
+
+It sees only what is committed: its tests need pytest-django's ``transactional_db``, which empties the tables and
+leaves the partitions of ``event`` in place.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from django.db import connection
+from psycopg.conninfo import make_conninfo
+
+from service.launch import processes, web
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@contextlib.contextmanager
+def service(log: Path, **environment: str) -> Iterator[str]:
+    """Start a service and yield its address once it is ready; what it says goes to ``log``.
+
+    The test database has to be there already: a fixture that calls this asks for ``django_db_setup``.
+    """
+    address = web.Address(host="127.0.0.1", port=free_port())
+    # What pytest was started with would be inherited otherwise.
+    own = {
+        "DJANGO_SETTINGS_MODULE": "service.settings",
+        "DATABASE_URL": database_address(),
+        "DATABASE_URL_FILE": "",
+        "SECRET_KEY": "tests",
+        "SECRET_KEY_FILE": "",
+    }
+    with log.open("wb") as output:
+        process = processes.spawn(
+            web.command(address, workers=1, threads=4), cwd=ROOT, env=os.environ | own | environment, output=output
+        )
+    try:
+        web.wait_until_ready(address, host="127.0.0.1", check=partial(check_alive, process, log))
+        yield address.url
+    finally:
+        process.terminate()
+        processes.wait(process, 10)
+        processes.kill_group(process)
+
+
+def database_address() -> str:
+    """Return the address of the test database, whichever server it is on."""
+    setting = connection.settings_dict
+    if not str(setting["NAME"]).startswith("test_"):
+        raise RuntimeError("There is no test database: none of this run's tests asks for one (pytest.mark.django_db).")
+    names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+    return make_conninfo(**{names[key]: setting[key] for key in names if setting[key]})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def check_alive(process: "subprocess.Popen[bytes]", log: Path) -> None:
+    if process.poll() is not None:
+        raise RuntimeError(f"The service ended with exit code {process.returncode}:\n{log.read_text()}")
+
+
+def eventually(call: Callable[[], T], seconds: float = 30) -> T:
+    """Return what ``call`` returns once that is something true; fail when this takes longer than ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not (result := call()):
+        assert time.monotonic() < deadline, f"Not within {seconds} s; last: {result!r}"
+        time.sleep(0.05)
+    return result

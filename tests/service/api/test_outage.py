@@ -1,0 +1,75 @@
+"""The database goes away, and comes back: nothing is lost on the way, and nobody has to restart the service."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from service.launch.postgres import EmbeddedPostgres
+from tests import live
+from tests.service.cast import EVENTS, PROBLEM, event, uuid7
+
+OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "16MB"}
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedPostgres]:
+    with tempfile.TemporaryDirectory(prefix="heliograph-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)  # root's server runs as another account
+        with EmbeddedPostgres(Path(folder), OPTIONS) as postgres:
+            yield postgres
+
+
+def manage(server: EmbeddedPostgres, *arguments: str) -> str:
+    command = [sys.executable, "manage.py", *arguments]
+    own = {"DATABASE_URL": server.dsn, "DJANGO_SETTINGS_MODULE": "service.settings", "SECRET_KEY": "tests"}
+    run = subprocess.run(command, cwd=live.ROOT, env=os.environ | own, check=True, capture_output=True, text=True)
+    return run.stdout.strip()
+
+
+class Caller:
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url
+        self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self.http = urllib3.PoolManager(retries=False, timeout=30)
+
+    def __call__(self, method: str, address: str, body: object = None) -> Any:
+        content = None if body is None else json.dumps(body)
+        return self.http.request(method, self.url + address, body=content, headers=self.headers)
+
+
+def test_an_outage_is_told_and_survived(server: EmbeddedPostgres, tmp_path: Path, django_db_setup: None) -> None:
+    manage(server, "migrate", "-v0")
+    key = manage(server, "create_key", "shop", "--scopes", "events:write,events:read", "--create")
+    first, second = event(), event()
+    with live.service(tmp_path / "log", DATABASE_URL=server.dsn) as url:
+        call = Caller(url, key)
+        before = [call("POST", EVENTS, first).status for _ in range(8)]  # so that each thread has a connection
+
+        server.stop()
+        refused = [call("POST", EVENTS, second) for _ in range(8)]
+        refused += [call("GET", EVENTS) for _ in range(8)] + [call("GET", f"{EVENTS}{uuid7()}/")]
+        health, readiness = call("GET", "/healthz"), [call("GET", "/readyz") for _ in range(4)]
+
+        server.start()
+        after = [call("POST", EVENTS, second).status for _ in range(8)]
+        listed = [each["id"] for each in call("GET", EVENTS).json()["results"]]
+        ready = call("GET", "/readyz")
+
+    assert before == [201, *[200] * 7]
+    assert {(answer.status, answer.headers["Content-Type"]) for answer in refused} == {(503, PROBLEM)}
+    assert {answer.json()["code"] for answer in refused} == {"database_unavailable"}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+    assert health.status == 200
+    assert {answer.status for answer in readiness} == {503}
+    assert readiness[0].json()["checks"]["database"] == "unreachable"
+    assert after == [201, *[200] * 7]
+    assert sorted(listed) == sorted([first["id"], second["id"]])
+    assert (ready.status, ready.json()["status"]) == (200, "ok")

@@ -1,0 +1,108 @@
+"""Every refusal is a problem document, whoever refuses: a view, Django REST framework, or Django."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from service.events import queries
+from tests.service.cast import EVENTS, PROBLEM, Api, problem, uuid7
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/nothing",
+        "/api/",
+        "/api/v1/",
+        "/api/v1/nothing/",
+        "/api/v2/events/",
+        f"{EVENTS}7/",
+        f"{EVENTS}x/",
+        f"{EVENTS}{str(uuid7()).upper()}/",
+        f"{EVENTS}{uuid7()}/x/",
+        "/%00/",
+        "/%ff/",
+        "/é/",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_unknown_address_is_a_problem(method: str, address: str, api: Api) -> None:
+    problem(api.call(method, address), 404, "not_found")
+
+
+def test_an_unknown_event_is_a_problem_that_names_it(api: Api) -> None:
+    unknown = uuid7()
+
+    assert str(unknown) in problem(api.read(unknown), 404, "not_found")["detail"]
+
+
+@pytest.mark.parametrize("address", [EVENTS, f"{EVENTS}{uuid7()}/"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "BREW", "scopes"])
+def test_a_method_that_is_not_offered_is_a_problem(method: str, address: str, api: Api) -> None:
+    answer = api.call(method, address, b"{}", "application/json")
+
+    problem(answer, 405, "method_not_allowed")
+    assert "GET" in answer.headers["Allow"]
+
+
+def test_an_event_cant_be_posted_to(api: Api) -> None:
+    problem(api.call("POST", f"{EVENTS}{uuid7()}/", b"{}", "application/json"), 405, "method_not_allowed")
+
+
+def test_the_options_of_an_address_can_be_asked_for(api: Api) -> None:
+    answer = api.call("OPTIONS", EVENTS)
+
+    assert answer.status_code == 200
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "POST", "HEAD", "OPTIONS"}
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense", "application/problem+json"])
+def test_an_answer_of_another_kind_is_not_to_be_had(accept: str, api: Api) -> None:
+    problem(api.get(EVENTS, Accept=accept), 406, "not_acceptable")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/*", "text/html, */*;q=0.1", "application/json; charset=utf-8"])
+def test_an_accept_header_that_allows_json_is_understood(accept: str, api: Api) -> None:
+    assert api.get(EVENTS, Accept=accept).headers["Content-Type"] == "application/json"
+
+
+def test_an_unknown_host_is_a_problem(api: Api) -> None:
+    problem(api.get(EVENTS, Host="evil.example"), 400, "bad_request")
+
+
+def test_a_fault_of_ours_is_a_problem_that_tells_nothing_of_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("the secret is 42")
+
+    monkeypatch.setattr(queries, "by_id", fail)
+
+    answer = api.read(uuid7())
+
+    problem(answer, 500, "server_error")
+    assert b"42" not in answer.content
+
+
+def test_the_problems_of_one_kind_have_one_type_and_title(api: Api) -> None:
+    answers = [api.list(page_size=0), api.list(page_size="x"), api.list(cursor="x")]
+
+    documents = [json.loads(answer.content) for answer in answers]
+
+    assert len({(document["type"], document["title"]) for document in documents}) == 1
+    assert len({document["detail"] for document in documents}) > 1
+
+
+def test_a_problem_says_what_it_is_in_plain_utf_8(api: Api) -> None:
+    answer = api.get(f"{EVENTS}?gr%C3%B6%C3%9Fe%ED%A0%80=1")
+
+    document = problem(answer, 400, "unknown_parameter")
+    assert document["errors"][0]["field"].startswith("größe")
+    assert answer.headers["Content-Type"] == PROBLEM
+
+
+def test_a_page_that_a_browser_asks_for_is_not_cut_off_by_the_api(client: Client, db: None) -> None:
+    answer = client.get("/", headers={"Accept": "text/html"})
+
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == "/api/v1/docs/"

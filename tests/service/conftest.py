@@ -1,0 +1,60 @@
+"""The cast: a project and its neighbour, keys with different scopes, and a live service to all of them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from service.projects import operations
+from service.projects.models import Project, Scope
+from tests import live
+
+pytest.register_assert_rewrite("tests.service.cast")
+
+from tests.service.cast import Api  # noqa: E402  # its asserts are told as a test's own
+
+
+@pytest.fixture
+def project(db: None) -> Project:
+    return Project.objects.create(name="shop")
+
+
+@pytest.fixture
+def neighbour(db: None) -> Project:
+    return Project.objects.create(name="neighbour")
+
+
+@pytest.fixture
+def key(project: Project) -> str:
+    return operations.create_key(project, [Scope.EVENTS_WRITE, Scope.EVENTS_READ])
+
+
+@pytest.fixture
+def api(key: str) -> Api:
+    return Api(key=key)
+
+
+@pytest.fixture
+def writer(project: Project) -> Api:
+    return Api(key=operations.create_key(project, [Scope.EVENTS_WRITE]))
+
+
+@pytest.fixture
+def reader(project: Project) -> Api:
+    return Api(key=operations.create_key(project, [Scope.EVENTS_READ]))
+
+
+@pytest.fixture
+def neighbours_api(neighbour: Project) -> Api:
+    return Api(key=operations.create_key(neighbour, [Scope.EVENTS_WRITE, Scope.EVENTS_READ]))
+
+
+@pytest.fixture
+def stranger() -> Api:
+    return Api(key=None)
+
+
+@pytest.fixture(scope="session")
+def live_service(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a service that serves the test database; it sees what is committed only."""
+    with live.service(tmp_path_factory.mktemp("service") / "log") as address:
+        yield address

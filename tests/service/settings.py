@@ -1,0 +1,6 @@
+"""The service's own settings, with what only makes tests slow switched off."""
+
+from service.settings import *  # noqa: F403
+
+SECRET_KEY = "tests"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
