@@ -33,11 +33,8 @@ def check_parameters(parameters: QueryDict, known: Collection[str]) -> None:
     """Raise `BadParameter` for a name that isn't in ``known``, or that is given twice or empty."""
     for name, values in parameters.lists():
         if name not in known:
-            raise BadParameter(
-                name,
-                f"There is no parameter {name!r}. Known: {', '.join(sorted(known))}.",
-                "unknown_parameter",
-            )
+            others = f"Known: {', '.join(sorted(known))}." if known else "None is known here."
+            raise BadParameter(name, f"There is no parameter {name!r}. {others}", "unknown_parameter")
         if len(values) > 1:
             raise BadParameter(name, f"{name} is given {len(values)} times; give it once.")
         if not values[0]:
