@@ -116,6 +116,8 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "service.urls"
+# A redirect would turn a POST into a GET, and lose the event behind a 200.
+APPEND_SLASH = False
 WSGI_APPLICATION = "service.wsgi.application"
 
 TEMPLATES = [

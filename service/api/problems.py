@@ -69,7 +69,7 @@ def as_problem(error: Exception) -> Problem | None:
             return error
         case OperationalError() | InterfaceError():
             logger.error("The database did not answer: %s", error)
-            return Unavailable("database_unavailable", "The database does not answer. Nothing was stored; try again.")
+            return Unavailable("database_unavailable", "The database does not answer. Send the same again.")
         case Http404():
             return translated(exceptions.NotFound())
         case PermissionDenied():
@@ -118,7 +118,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return plain(404, "Not found", "not_found", f"There is nothing at {request.path}. See /api/v1/docs/.")
+    hint = "See /api/v1/docs/." if request.path.endswith("/") else f"Perhaps {request.path}/ is meant."
+    return plain(404, "Not found", "not_found", f"There is nothing at {request.path}. {hint}")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -5,7 +5,9 @@ from typing import Any
 
 import msgspec
 from django.utils.functional import Promise
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
 
 def plain(value: object) -> object:
@@ -16,6 +18,15 @@ def plain(value: object) -> object:
 
 
 encoder = msgspec.json.Encoder(enc_hook=plain)
+
+
+class AlwaysJSON(DefaultContentNegotiation):
+    """Answer in JSON whatever ``Accept`` says: clients name media types of the request there, and 406 helps none."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type
 
 
 class JSONRenderer(BaseRenderer):

@@ -32,7 +32,7 @@ class NoPartition(Unavailable):
     """The month of an event has no table: `partitions.ensure` wasn't run for long, or the retention was raised."""
 
     def __init__(self) -> None:
-        super().__init__("partition_missing", "The table of this event's month isn't made yet. Nothing was stored.")
+        super().__init__("partition_missing", "The table of this event's month isn't made yet. Send the same again.")
 
 
 class Row(msgspec.Struct, kw_only=True, omit_defaults=True, eq=False):

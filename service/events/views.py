@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from service.api.pagination import IdPagination
 from service.api.parameters import check_parameters
+from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
 from service.events import examples, queries
 from service.events.filters import EventFilter, EventFilterBackend
@@ -23,6 +24,7 @@ from service.projects.models import Scope
 
 class EventListView(ListAPIView[Event]):
     scopes = {"GET": Scope.EVENTS_READ}
+    content_negotiation_class = AlwaysJSON
     serializer_class = EventSerializer
     pagination_class = IdPagination
     filter_backends = [EventFilterBackend]
@@ -46,6 +48,7 @@ class EventListView(ListAPIView[Event]):
 
 class EventView(APIView):
     scopes = {"GET": Scope.EVENTS_READ}
+    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="events_retrieve",
