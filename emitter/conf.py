@@ -1,6 +1,6 @@
 """Settings of the emitter: flat ``HELIOGRAPH_*`` names in the project's Django settings, read on access.
 
-To add one: a line in `Conf`, a test, a line in docs/reference/settings.md.
+To add one: a line in `Conf`, a test, a line in docs/reference/emitter-settings.md.
 """
 
 from collections.abc import Callable, Sequence

@@ -44,8 +44,10 @@ def wait_until_ready(service: "subprocess.Popen[bytes]") -> None:
 def manage(folder: Path, *arguments: str, **environment: str) -> str:
     command = [sys.executable, "manage.py", *arguments]
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True
+        command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=False
     )
+    if done.returncode:
+        sys.exit(f"{arguments[0]} failed, see above. If another Heliograph answers at {URL}, choose another PORT.")
     return done.stdout.strip()
 
 

@@ -118,6 +118,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "service.urls"
 # A redirect would turn a POST into a GET, and lose the event behind a 200.
 APPEND_SLASH = False
+CSRF_FAILURE_VIEW = "service.api.problems.csrf_failure"
 WSGI_APPLICATION = "service.wsgi.application"
 
 TEMPLATES = [
@@ -188,6 +189,11 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     # Django's default would have this logger write every refusal twice, in another format.
-    "loggers": {"django": {"handlers": [], "level": "NOTSET"}, "django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django": {"handlers": [], "level": "NOTSET"},
+        "django.request": {"level": "ERROR"},
+        # Anybody can send a foreign Host header; each would write a traceback.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", "WARNING")},
 }

@@ -17,16 +17,21 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class DrainingMiddleware:
-    """Drain up to four times what a body may hold; a larger one costs its sender the connection."""
+    """Drain a POST up to four times what a body may hold; a larger one, or any other's, costs the connection."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if not drained(body_stream(request)):
+        if has_unasked_body(request) if request.method != "POST" else not drained(body_stream(request)):
             response["Connection"] = "close"
         return response
+
+
+def has_unasked_body(request: HttpRequest) -> bool:
+    """Tell whether a body came that nobody reads. Waiting for it would let a stalled client hold a thread."""
+    return request.META.get("CONTENT_LENGTH") not in {None, "", "0"} or "Transfer-Encoding" in request.headers
 
 
 def body_stream(request: HttpRequest) -> Any:

@@ -12,6 +12,8 @@ from rest_framework import exceptions
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
+from service.api.renderers import JSONRenderer
+
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
@@ -56,6 +58,9 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     problem = as_problem(error)
     if problem is None:
         return None
+    # Whatever the view renders otherwise, such as YAML or a page.
+    if (request := context.get("request")) is not None:
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
     body = document(problem.status_code, problem.title, problem.code, str(problem.detail), problem.errors)
     response = Response(body, status=problem.status_code, content_type=CONTENT_TYPE)
     for name, value in problem.extra_headers.items():
@@ -111,6 +116,10 @@ def document(
 
 def plain(status: int, title: str, code: str, detail: str) -> HttpResponse:
     return JsonResponse(document(status, title, code, detail), status=status, content_type=CONTENT_TYPE)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return plain(403, "The form can't be trusted", "csrf_failed", f"{reason} Reload the page and try again.")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

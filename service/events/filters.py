@@ -1,4 +1,4 @@
-"""The filters on events. To add one: a line here, a test, a line in docs/reference/filters.md."""
+"""The filters on events. To add one: a line here, a test, a line in docs/reference/http-api.md."""
 
 from datetime import UTC, datetime
 

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from collections.abc import Mapping
 from io import BytesIO
 
 from django.http import HttpRequest
@@ -11,19 +12,30 @@ from service.api.draining import body_stream
 from service.api.problems import Problem
 
 
-class Malformed(Problem):
+class BodyProblem(Problem):
+    """What is wrong with a body as a whole, or with a header that tells of it: ``field`` names which."""
+
+    field = "body"
+
+    def __init__(self, code: str, detail: str, *, field: str = "", headers: Mapping[str, str] | None = None) -> None:
+        errors = [{"field": field or self.field, "code": code, "detail": detail}]
+        super().__init__(code, detail, errors=errors, headers=headers)
+
+
+class Malformed(BodyProblem):
     status_code = 400
     title = "The body can't be read"
 
 
-class TooLarge(Problem):
+class TooLarge(BodyProblem):
     status_code = 413
     title = "The request is too large"
 
 
-class UnsupportedMedia(Problem):
+class UnsupportedMedia(BodyProblem):
     status_code = 415
     title = "The body is of a kind that isn't taken here"
+    field = "Content-Type"
 
 
 def read(request: HttpRequest) -> bytes:
@@ -37,6 +49,7 @@ def read(request: HttpRequest) -> bytes:
         raise UnsupportedMedia(
             "unsupported_encoding",
             f"Content-Encoding {encoding!r}: send gzip or none.",
+            field="Content-Encoding",
             headers={"Accept-Encoding": "gzip"},
         )
     wire = read_wire(request)
@@ -46,7 +59,7 @@ def read(request: HttpRequest) -> bytes:
 def read_wire(request: HttpRequest) -> bytes:
     text = request.META.get("CONTENT_LENGTH") or "0"
     if not (text.isascii() and text.isdecimal()):
-        raise Malformed("bad_length", f"The Content-Length {text!r} is no number.")
+        raise Malformed("bad_length", f"The Content-Length {text!r} is no number.", field="Content-Length")
     length = int(text[:20])
     if length > limits.BODY_BYTES:
         raise too_large("body", limits.BODY_BYTES)

@@ -107,7 +107,7 @@ def faults_of(value: object, path: str, depth: int) -> Iterator[Fault]:
     elif isinstance(value, dict):
         for name, member in value.items():
             inner = f"{path}.{name}" if path else name
-            yield from faults_of_text(name, path)
+            yield from faults_of_text(name, path or inner)
             yield from faults_of(member, inner, depth + 1)
     elif isinstance(value, list):
         for index, member in enumerate(value):

@@ -83,6 +83,7 @@ def single_status(receipt: Receipt) -> HTTPStatus:
 
 
 def refusal(error: Error) -> Problem:
+    if error.code == "event_too_large":
+        return TooLarge(error.code, error.detail)
     named = [{"field": error.field, "code": error.code, "detail": error.detail}]
-    kind = TooLarge if error.code == "event_too_large" else Refusal
-    return kind(error.code, f"{error.field}: {error.detail}" if error.field else error.detail, errors=named)
+    return Refusal(error.code, f"{error.field}: {error.detail}" if error.field else error.detail, errors=named)

@@ -196,6 +196,13 @@ def out_of_range(field: str, when: datetime) -> Fault:
     )
 
 
+# What is expected of the attributes that msgspec would explain by a regular expression.
+FORMS = {
+    "sequence": "Expected a whole number as a string, without leading zeros",
+    "traceparent": "Expected a W3C trace context: version-trace-parent-flags, in lower-case hex",
+}
+
+
 def explain(message: str) -> Fault:
     """Turn msgspec's words for what is wrong into a fault with the attribute's name."""
     missing = re.match(r"Object missing required field `(\w+)`", message)
@@ -205,4 +212,4 @@ def explain(message: str) -> Fault:
     field = path.rstrip("`").lstrip(".")
     if field == "specversion":
         return Fault(field, "unknown_specversion", "This service speaks CloudEvents 1.0: specversion must be '1.0'.")
-    return Fault(field, "invalid", f"{what}.")
+    return Fault(field, "invalid", f"{FORMS.get(field, what)}.")

@@ -23,7 +23,7 @@ This first start made a project ({project}), a key of it and an admin user. They
 
   {username}, password {password}
 
-Send an event:
+Once it is ready, send an event:
 
   curl {url}/api/v1/events/ -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
     -d '{{"specversion": "1.0", "id": "1", "time": "{time}", "source": "/curl", "type": "greeting"}}'
@@ -37,12 +37,9 @@ LATER = """
 """
 
 
-def text(address: Address, *, data: str, made: FirstStart | None) -> str:
-    """Return the words for a start at ``address``, with the secrets if it was the first one and ``made`` them."""
-    ready = READY.format(url=address.url, data=data)
-    if made is None:
-        return ready + LATER.lstrip("\n").format(manage=_manage()) + "\nCtrl-C stops it.\n"
-    first = FIRST.format(
+def first(address: Address, made: FirstStart) -> str:
+    """Return the words that show the secrets which the first start ``made``."""
+    return FIRST.format(
         url=address.url,
         project=made.project,
         key=made.key,
@@ -50,7 +47,12 @@ def text(address: Address, *, data: str, made: FirstStart | None) -> str:
         password=made.password,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return ready + first + "\nCtrl-C stops it.\n"
+
+
+def ready(address: Address, *, data: str, is_first: bool) -> str:
+    """Return the words for a service that is ready at ``address``."""
+    later = "" if is_first else LATER.lstrip("\n").format(manage=_manage())
+    return READY.format(url=address.url, data=data) + later + "\nCtrl-C stops it.\n"
 
 
 def _manage() -> str:

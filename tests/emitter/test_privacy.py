@@ -8,7 +8,8 @@ from emitter.privacy import is_secret
 @pytest.mark.parametrize(
     "name",
     ["password", "Password2", "user_password", "new-password", "apiKey", "API_KEY", "api_key", "accessToken",
-     "APIToken", "stripe_secret_key", "private_key", "csrfmiddlewaretoken", "sessionid", "Authorization", "pin", "session_key"],
+     "APIToken",
+     "stripe_secret_key", "private_key", "csrfmiddlewaretoken", "sessionid", "Authorization", "pin", "session_key"],
 )  # fmt: skip
 def test_a_secret_is_known_by_its_name(name: str) -> None:
     assert is_secret(name)

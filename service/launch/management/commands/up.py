@@ -53,8 +53,10 @@ class Command(BaseCommand):
                 self.say("Starting Postgres.")
                 children.watch("Postgres", server.start())
             database.prepare(self.say)
+            made = self.set_up(address)
             self.start_children(children, address)
-            self.greet(address, data="DATABASE_URL" if server.process is None else str(server.data_dir))
+            data = "DATABASE_URL" if server.process is None else str(server.data_dir)
+            self.say(greeting.ready(address, data=data, is_first=made))
             children.supervise()
 
     def start_children(self, children: Children, address: web.Address) -> None:
@@ -63,10 +65,13 @@ class Command(BaseCommand):
         children.start("worker", WORKER, cwd=settings.BASE_DIR)
         web.wait_until_ready(address, host=own_name(), check=children.check)
 
-    def greet(self, address: web.Address, *, data: str) -> None:
+    def set_up(self, address: web.Address) -> bool:
         """Make the first project if there is none, and print its secrets at once, as they can't be had again."""
-        self.say(greeting.text(address, data=data, made=operations.set_up()))
+        made = operations.set_up()
         connection.close()
+        if made is not None:
+            self.say(greeting.first(address, made))
+        return made is not None
 
     def say(self, words: str) -> None:
         self.stdout.write(words)
