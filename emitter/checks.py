@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Warning  # noqa: A004  # Django's name
-from django.utils.module_loading import import_string
+from django.core.checks import CheckMessage, Error, Info, Warning  # noqa: A004  # Django's name
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Model
+from django.db.models.deletion import Collector
+from django.db.models.signals import post_delete, pre_delete
 
+from emitter import selection
 from emitter.conf import Conf, all_settings, conf
 from emitter.exceptions import ConfigurationError
 from emitter.transport import HttpTransport
@@ -17,7 +21,7 @@ def check_configuration(**kwargs: Any) -> list[CheckMessage]:
         for setting in all_settings()
         if not setting.good(setting.value)
     ]
-    return bad or [*check_address(), *check_signals()]
+    return bad or [*check_address(), *check_signals(), *check_cost()]
 
 
 def check_address() -> Iterator[CheckMessage]:
@@ -37,11 +41,42 @@ def check_address() -> Iterator[CheckMessage]:
 
 
 def check_signals() -> Iterator[CheckMessage]:
-    for path in conf.signals:
-        try:
-            signal = import_string(path)
-        except ImportError as error:
-            yield Error(f"HELIOGRAPH_SIGNALS: {error}.", hint=Conf.signals.hint, id=Conf.signals.check_id)
-            continue
-        if not callable(getattr(signal, "connect", None)):
-            yield Error(f"HELIOGRAPH_SIGNALS: {path} is no signal.", hint=Conf.signals.hint, id=Conf.signals.check_id)
+    unknown = selection.unknown_names()
+    if unknown:
+        yield Error(
+            f"HELIOGRAPH_SIGNALS: {', '.join(unknown)} can't be captured.",
+            hint=f"Groups: {', '.join(selection.GROUPS)}. Names: those in them, and {', '.join(selection.ON_REQUEST)}.",
+            id=Conf.signals.check_id,
+        )
+    try:
+        list(selection.custom_signals())
+    except ImportError as error:
+        yield Error(
+            f"HELIOGRAPH_CUSTOM_SIGNALS: {error}.", hint=Conf.custom_signals.hint, id=Conf.custom_signals.check_id
+        )
+
+
+def check_cost() -> Iterator[CheckMessage]:
+    """Tell which models Django would delete in one statement, if nobody listened."""
+    slowed = sorted(model._meta.label for model in selection.models() if loses_fast_delete(model))
+    if slowed:
+        yield Info(
+            f"Mass deletes of {', '.join(slowed)} load each object first, because their deletion is captured.",
+            hint="Put those whose mass deletes matter more than their trail into HELIOGRAPH_EXCLUDE_MODELS.",
+            id="heliograph.I001",
+        )
+
+
+def loses_fast_delete(model: type[Model]) -> bool:
+    listeners = [each[0] for signal in (pre_delete, post_delete) for each in signal.receivers]
+    others = [
+        uid for uid, sender in listeners if sender in {id(None), id(model)} and not str(uid).startswith("heliograph.")
+    ]
+    return not others and Unheard(using=DEFAULT_DB_ALIAS).can_fast_delete(model._base_manager.none())
+
+
+class Unheard(Collector):
+    """A collector as it would be without listeners."""
+
+    def _has_signal_listeners(self, model: type[Model]) -> bool:
+        return False

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 logger = logging.getLogger("heliograph")
 
@@ -19,16 +20,17 @@ class Complaints:
         self._kept_back: Counter[str] = Counter()
 
     def warn(self, problem: str, message: str, error: Exception | None = None) -> bool:
-        """Log the message and return True, unless this problem was told just before."""
+        """Log the message and return True, unless this problem was told just before. Never raises."""
         now = self._clock()
         if now < self._quiet_until.get(problem, now):
             self._kept_back[problem] += 1
             return False
         self._quiet_until[problem] = now + QUIET
         before = self._kept_back.pop(problem, 0)
-        logger.warning(
-            "%s%s", message, f" ({before} more such since the last warning)" if before else "", exc_info=error
-        )
+        with suppress(Exception):  # a handler of the project's may raise, in whatever code we were called by
+            logger.warning(
+                "%s%s", message, f" ({before} more such since the last warning)" if before else "", exc_info=error
+            )
         return True
 
 

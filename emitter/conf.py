@@ -3,7 +3,7 @@
 To add one: a line in `Conf`, a test, a line in docs/reference/emitter-settings.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, overload
 
@@ -18,6 +18,18 @@ def is_text(value: object) -> bool:
 
 def is_texts(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+
+
+def is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def is_modes(value: object) -> bool:
+    return isinstance(value, dict) and all(mode in {"loaded", "select", "off"} for mode in value.values())
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def is_count(value: object) -> bool:
@@ -62,21 +74,45 @@ class Conf:
     url = Setting("", is_text, "The service's address, such as 'https://heliograph.example.com'.", "heliograph.W001")
     key = Setting("", is_text, "A key with the scope events:write, made by manage.py create_key.", "heliograph.W002")
     source = Setting("", is_text, "This project and component, such as '/shop/web'.", "heliograph.E003")
-    models = Setting[Sequence[str]](
-        ["*"], is_texts, "A list of patterns such as 'shop.*' or 'auth.User'.", "heliograph.E004"
-    )
-    # Django's own bookkeeping. A session's primary key is a credential, so that it must never leave.
-    exclude_models = Setting[Sequence[str]](
-        ["admin.LogEntry", "auth.Permission", "contenttypes.*", "sessions.*"],
-        is_texts,
-        "A list of patterns such as 'shop.Cart*'; it wins over HELIOGRAPH_MODELS.",
-        "heliograph.E005",
-    )
     signals = Setting[Sequence[str]](
+        ["model", "m2m", "auth", "request"],
+        is_texts,
+        "A list of groups (model, m2m, auth, request) or names (pre_save) of signals.",
+        "heliograph.E013",
+    )
+    custom_signals = Setting[Sequence[str]](
         [],
         is_texts,
-        "A list of dotted paths of your own signals, such as 'shop.signals.order_paid'.",
+        "Dotted paths such as 'shop.signals.order_paid', or 'shop.*' for all of an app.",
         "heliograph.E006",
+    )
+    # What the project's own apps declare, and who may do what in it.
+    models = Setting[Sequence[str]](
+        ["@own", "auth.*", "@user"], is_texts, "A list of patterns such as 'shop.*' or 'auth.User'.", "heliograph.E004"
+    )
+    exclude_models = Setting[Sequence[str]](
+        [], is_texts, "A list of patterns such as 'shop.Cart*'; it wins over HELIOGRAPH_MODELS.", "heliograph.E005"
+    )
+    exclude_fields = Setting[Sequence[str]](
+        [], is_texts, "A list of patterns such as 'shop.Order.notes' or '*.thumbnail'.", "heliograph.E014"
+    )
+    diff = Setting[Mapping[str, str]](
+        {}, is_modes, "A mapping of patterns of models to 'loaded', 'select' or 'off'.", "heliograph.E015"
+    )
+    bulk = Setting(True, is_flag, "True or False: whether update(), bulk_create() … are told.", "heliograph.E016")
+    bulk_pks = Setting(1000, is_count, "How many primary keys a bulk call tells at the most.", "heliograph.E017")
+    fail_closed = Setting[Sequence[str]](
+        [], is_texts, "A list of patterns of models that must not be saved unheard.", "heliograph.E018"
+    )
+    mask_names = Setting[Sequence[str]](
+        [], is_texts, "A list of further names whose values are secret, such as 'diagnosis'.", "heliograph.E019"
+    )
+    unmask_names = Setting[Sequence[str]](
+        [], is_texts, "A list of names whose values are not secret after all.", "heliograph.E020"
+    )
+    mask_secret = Setting("", is_text, "A secret: masked values that are equal then look equal.", "heliograph.E021")
+    trusted_proxies = Setting(
+        0, is_number, "How many proxies stand before this project and set X-Forwarded-For.", "heliograph.E022"
     )
     queue_size = Setting(10_000, is_count, "How many events wait in memory at the most.", "heliograph.E007")
     batch_size = Setting(500, is_count, "How many events go in one request; the service takes 1000.", "heliograph.E008")

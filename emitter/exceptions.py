@@ -2,11 +2,13 @@
 
     HeliographError
     ├── ConfigurationError     what was set can't work: tell whoever set it, at start
+    ├── CaptureError           a change of a model in HELIOGRAPH_FAIL_CLOSED couldn't be captured
     └── DeliveryError          a batch didn't arrive
         ├── TemporaryError     send it again later
         └── PermanentError     drop and count it: again would end the same way
 
-None of these reaches the client's code: the worker catches what the transport raises.
+None of these reaches the client's code, but for CaptureError, which it asked for: the worker catches what the
+transport raises.
 """
 
 from typing import ClassVar
@@ -18,6 +20,10 @@ class HeliographError(Exception):
 
 class ConfigurationError(HeliographError):
     """What was set can't work; the message names the fault and never the key."""
+
+
+class CaptureError(HeliographError):
+    """The save or delete is refused, since it would have gone unheard."""
 
 
 class DeliveryError(HeliographError):

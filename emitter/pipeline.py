@@ -1,21 +1,31 @@
-"""From a captured signal to the worker's queue: identity, context, and the wait for the commit."""
+"""From a captured signal to the worker's queue: identity, cause, context, and the wait for the transaction."""
 
 import atexit
 import threading
-from functools import partial
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import connections
 
-from emitter import context
+from emitter import contexts, frames, payload, transactions
+from emitter.complaints import complain
 from emitter.conf import conf
-from emitter.event import Event, stamp
+from emitter.event import Event, Result, stamp
+from emitter.exceptions import ConfigurationError, PermanentError
+from emitter.transactions import Fate
 from emitter.transport import HttpTransport
-from emitter.worker import Worker
+from emitter.worker import Transport, Worker
+
+counts: Counter[str] = Counter()  # what was seen and not sent, by reason: "no_op", "hole", "transaction_full"
 
 _lock = threading.Lock()
 _worker: Worker | None = None
+
+Stamp = tuple[UUID, str]
 
 
 def emit(
@@ -27,17 +37,21 @@ def emit(
     action: str | None = None,
     actor: str | None = None,
     using: str | None = None,
-    settled: bool = True,
-) -> None:
-    """Make an event of ``kind`` and send it on its way: after the commit when ``using`` is in a transaction.
+    minted: Stamp | None = None,
+) -> Fate | None:
+    """Make an event of ``kind`` and send it on its way.
 
-    ``using`` is the database the event is about; None for what happened whatever becomes of a transaction.
-    ``settled`` is False for what is only about to happen.
+    It is the cause of what the other receivers of its signal do, unless it is ``minted``.
+
+    ``using`` is the database the event is about: in a transaction there, it waits for the outcome, which the returned
+    fate will tell. None is for what happened whatever becomes of a transaction. ``minted`` is the identity of an event
+    that no signal is sent for, where that was needed earlier.
     """
     if not conf.url:
-        return
-    now = context.current()
-    event_id, time = stamp()
+        return None
+    own, cause = frames.own() if minted is None else (minted, frames.cause())
+    event_id, time = own or stamp()
+    now = contexts.current()
     event = Event(
         id=event_id,
         time=time,
@@ -46,26 +60,51 @@ def emit(
         subject=subject,
         sender=sender,
         action=action,
-        actor=actor or (now.actor if now else None),
+        actor=actor,
         correlationid=now.correlationid if now else None,
+        causationid=cause,
         traceparent=now.traceparent if now else None,
-        data=data,
+        data=payload.fitted(data),
     )
-    release(event, using, settled)
+    if minted is None:
+        frames.become_cause(event_id)
+    if now is not None:
+        now.attribute(event)
+    return release(event, using)
 
 
-def release(event: Event, using: str | None, settled: bool) -> None:
-    """Queue ``event`` now, or once the transaction it belongs to is committed; never if it is rolled back."""
+def release(event: Event, using: str | None) -> Fate | None:
+    """Queue ``event`` now, or once its transaction is decided."""
+    if using is None or len(connections.settings) > 1:
+        carry_cause()
     if using is None:
         put(event)
-    elif connections[using].in_atomic_block:
-        event.outcome = "committed"
-        transaction.on_commit(partial(put, event), using=using, robust=True)
-    else:
-        event.outcome = "autocommit" if settled else None
-        put(event)
+        return None
+    connection = connections[using]
+    if transactions.is_open(connection):
+        ledger = transactions.ledger(connection)
+        if ledger.is_full:
+            counts["transaction_full"] += 1
+            return ledger.latest
+        return ledger.hold(event, decided)
+    event.outcome = "autocommit" if event.action else None
+    put(event)
+    return None
 
 
+def carry_cause() -> None:
+    """Have every open transaction carry the cause to what is left to its commit, whatever the event is about."""
+    for each in connections.all(initialized_only=True):
+        if each.in_atomic_block:
+            transactions.ledger(each)
+
+
+def decided(event: Event, outcome: str) -> None:
+    event.outcome = outcome
+    put(event)
+
+
+@cache
 def default_source() -> str:
     """Return the project's name, as its URL configuration or settings module tell it."""
     module: str = getattr(settings, "ROOT_URLCONF", None) or settings.SETTINGS_MODULE or "django"
@@ -73,7 +112,11 @@ def default_source() -> str:
 
 
 def put(event: Event) -> None:
-    worker().put(event)
+    """Queue ``event``. Never raises: after a commit, Django would pass the error on to the project."""
+    try:
+        worker().put(event)
+    except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+        complain("put", "An event could not be queued", error)
 
 
 def worker() -> Worker:
@@ -88,7 +131,7 @@ def worker() -> Worker:
 
 def make_worker() -> Worker:
     made = Worker(
-        HttpTransport(conf.url, conf.key, timeout=conf.timeout),
+        make_transport(),
         queue_size=conf.queue_size,
         batch_size=conf.batch_size,
         interval=conf.interval,
@@ -96,3 +139,33 @@ def make_worker() -> Worker:
     )
     atexit.register(made.close)
     return made
+
+
+def make_transport() -> Transport:
+    try:
+        return HttpTransport(conf.url, conf.key.strip(), timeout=conf.timeout)
+    except ConfigurationError as error:
+        return Unusable(error)
+
+
+class Unusable:
+    """Stands for a transport where the settings allow none: what is sent is lost, counted and told."""
+
+    def __init__(self, error: ConfigurationError) -> None:
+        self.error = error
+
+    def send(self, events: Sequence[Event], *, timeout: float | None = None) -> Result:
+        raise PermanentError(f"{self.error} See manage.py check.", status=0)
+
+    def reset(self) -> None:
+        pass
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Send what was captured until now; False when ``timeout`` seconds didn't do."""
+    return worker().flush(timeout)
+
+
+def report() -> dict[str, int]:
+    """Return how many events this process has captured, and how many were not sent or lost, by reason."""
+    return {"captured": worker().captured, **counts, **worker().counts}

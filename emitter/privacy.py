@@ -1,23 +1,272 @@
-"""Which values never leave: those whose name says that they are secret. Whole words count, so ``author`` is none."""
+"""Which names are secret, what stands where a secret was, and texts without their secrets.
 
+Whole words count: ``author`` is no ``auth``, and ``max_tokens`` counts tokens. To add a name, add its word here. What
+secrets look like is known to `emitter.shapes`.
+"""
+
+import hmac
 import re
+from collections.abc import Callable, Mapping, Set
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache, partial
 from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+from emitter import shapes
+from emitter.shapes import Replace
+
+Names = Callable[[str], bool]
 
 MASK = "[masked]"
+NONE: frozenset[str] = frozenset()
+LONG = 100  # characters of a name; the decision about a longer one isn't kept in memory
+DEPTH = 8  # of nested values that a mask tells apart
 
-WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-SECRET_WORDS = frozenset(
-    [
-        *("password", "passwd", "passphrase", "pwd", "pin", "otp", "totp", "cvv", "cvc", "ssn"),
-        *("secret", "secrets", "token", "tokens", "credential", "apikey", "authorization"),
-        *("cookie", "cookies", "csrf", "csrfmiddlewaretoken", "sessionid"),
-    ]
+PLAIN = frozenset([bool, type(None), float, Decimal, UUID, date, datetime, time, timedelta])
+
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
+
+# fmt: off
+# Secret wherever they stand in a name, and no setting frees them.
+PASSWORDS = frozenset([
+    "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "pswd", "psw",
+    "passwort", "kennwort", "wachtwoord", "contraseña", "contrasena", "senha",
+])
+# Secret wherever they stand in a name.
+SECRETS = frozenset([
+    "secret", "secrets", "token", "tokens", "credential", "credentials", "creds", "passkey",
+    "jwt", "csrf", "xsrf", "otp", "totp", "hotp", "cvv", "cvc", "ssn",
+])
+# Secret where a name ends with them: a ``pin`` is, a ``pin_color`` isn't.
+LAST = frozenset(["pass", "pw", "pin", "auth", "authorization", "bearer", "cookie", "cookies"])
+# Secret as two or three words, or as these words written together.
+KEY_KINDS = [
+    "access", "account", "activation", "anthropic", "api", "auth", "authorization", "aws", "azure", "client",
+    "confirmation", "consumer", "crypto", "decryption", "deploy", "encrypt", "encryption", "fernet", "gpg", "hmac",
+    "licence", "license", "mailgun", "master", "mfa", "openai", "pgp", "private", "recovery", "reset", "rsa", "secret",
+    "security", "sendgrid", "server", "service", "session", "shared", "sign", "signing", "ssh", "ssl", "stripe", "tls",
+    "twilio", "verification", "webhook", "write",
+]
+CODE_KINDS = [
+    "access", "auth", "authorization", "backup", "card", "confirmation", "fa", "factor", "login", "mfa", "onetime",
+    "pin", "recovery", "reset", "security", "sms", "verification",
+]
+PHRASES = frozenset([
+    *(kind + end for kind in KEY_KINDS for end in ("key", "keys")),
+    *(kind + end for kind in CODE_KINDS for end in ("code", "codes")),
+    *(kind + "pass" for kind in ("admin", "db", "ftp", "mail", "my", "root", "smtp", "user")),
+    *(kind + "signature" for kind in ("amz", "goog", "hub", "request", "stripe", "webhook")),
+    "password", "passphrase", "passcode", "passhash", "motdepasse", "pinhash", "pinnumber", "twofactor",
+    "sessionid", "sessiondata", "sessid", "connectsid", "cookievalue", "cookieheader", "authheader",
+    "authorizationheader",
+    "cardnumber", "cardno", "cardnum", "ccnumber", "ccnum", "creditcard", "debitcard",
+    "codeverifier", "magiclink", "securityanswer", "seedphrase", "socialsecurity", "samlresponse",
+])
+# Secret where a word ends with them: ``csrfmiddlewaretoken``, ``dbpassword``.
+ENDS = (
+    "password", "passwords", "passwd", "pwd", "passphrase", "passcode", "token", "tokens", "secret", "secrets",
+    "apikey", "secretkey", "privatekey", "accesskey", "sessionid", "sessid", "csrf",
 )
-KEY_KINDS = ("access", "api", "auth", "encryption", "private", "secret", "session", "signing", "ssh")
-SECRET_PAIRS = frozenset((kind, "key") for kind in KEY_KINDS)
+
+# A name that begins or ends with these says something about a secret and holds none: ``has_password``, ``token_type``.
+ASKING = frozenset([
+    "is", "has", "had", "can", "must", "needs", "requires", "require", "allow", "accept", "accepts", "min", "max",
+    "num", "total", "missing", "no",
+])
+ABOUT = frozenset([
+    "count", "counts", "length", "size", "limit", "limits", "used", "usage", "remaining", "budget", "quota", "type",
+    "types", "kind", "status", "version", "name", "names", "ttl", "lifetime", "expires", "expired", "expiry",
+    "expiration", "expire", "at", "date", "age", "days", "hours", "minutes", "seconds", "created", "changed", "updated",
+    "rotated", "revoked", "required", "enabled", "disabled", "allowed", "policy", "policies", "strength", "validator",
+    "validators", "attempts", "endpoint", "consent", "banner",
+])
+# A language model's ``tokens`` have one of these beside them.
+MEASURES = ABOUT | ASKING | {
+    "prompt", "completion", "input", "output", "cache", "cached", "reasoning", "thinking", "per", "sum", "avg", "mean",
+    "estimated", "left",
+}
+
+# What carries the secret in an object that is one: ``Token.key``, ``TOTPDevice.key``, ``EmailConfirmation.key``.
+CARRIERS = frozenset(["key", "keys", "value", "hash", "digest", "data", "code", "raw"])
+CLAIMS = frozenset(["confirmation", "verification", "activation", "invitation"])
+# fmt: on
+
+MASKED = re.compile(r"\[masked(?::[0-9a-f]{12})?\]")
+
+# A name before "=" or ":", read backwards so that each separator is looked at once and each letter at most twice. Next
+# to it another word, as in "API key: …", or what tells of a query string.
+BACKWARDS = r"""[ \t]{0,4}(?:["'\]\\]|D5%){0,4}(?P<name>[\w.-]{2,64}+)(?: ([\w-]{2,40}+)|([?&]))?"""
+NAME = re.compile("[=:]" + BACKWARDS)
+QUOTED_NAME = re.compile("(?:=|:|D3%|d3%)" + BACKWARDS)  # of a URL in a URL
+VALUE = re.compile(
+    r"""[=>]?[ \t]{0,4}(?:
+        \\+["'] ([^"'\\]++)
+    |   " ((?:[^"\\]|\\.)++)
+    |   ' ((?:[^'\\]|\\.)++)
+    |   ([\[{] \s*+ \\*+ ["'] [^\]}]*+ [\]}]?)
+    |   ((?: \[masked(?::[0-9a-f]{12})?\] | [^\s"'&<>;,)\]}]
+        | [;,)\]}] (?![\s"'\\;,)\]}] | \Z | [\w.-]{1,40}[=:]))++)
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+LINE = re.compile(r"""[ \t]{0,4}([^\s"'][^\r\n"']*+)""")
+WHOLE_LINE = ("authorization", "cookie")  # headers whose value has spaces in it
+SIGNATURES = frozenset(["sig", "signature", "hmac"])  # in a query string; elsewhere it is a field like others
 
 
-def is_secret(name: str) -> bool:
-    """Tell whether ``name``, in snake, camel or kebab case, names a secret."""
-    words = [word.lower() for word in WORD.findall(name)]
-    return not SECRET_WORDS.isdisjoint(words) or not SECRET_PAIRS.isdisjoint(pairwise(words))
+def is_secret(name: str, extra: frozenset[str] = NONE, allowed: frozenset[str] = NONE, of: str = "") -> bool:
+    """Tell whether ``name``, in snake, camel or kebab case, names a secret.
+
+    ``extra`` are more secret names, found as whole words anywhere in the name. ``allowed`` are names that hold none,
+    compared with the whole name; they free no password. ``of`` is what the name belongs to, such as a field's model.
+    """
+    return (_kept if len(name) <= LONG else judge)(name, extra, allowed, of)
+
+
+def judge(name: str, extra: frozenset[str], allowed: frozenset[str], of: str) -> bool:
+    words = words_of(name)
+    if any(holds(words, words_of(each)) for each in extra):
+        return True
+    if is_about_one(words):
+        return False
+    if not PASSWORDS.isdisjoint(words):
+        return True
+    if any(words == words_of(each) for each in allowed):
+        return False
+    return names_one(words) or carries_one(words, words_of(of))
+
+
+_kept = lru_cache(maxsize=4096)(judge)
+
+
+def is_phrase(first: str, second: str) -> bool:
+    """Tell whether two words of a text, such as ``API key``, name a secret where neither does alone."""
+    return (first + second).lower() in PHRASES
+
+
+def words_of(name: str) -> list[str]:
+    return [word.lower() for word in WORD.findall(name)]
+
+
+def holds(words: list[str], phrase: list[str]) -> bool:
+    return bool(phrase) and f" {' '.join(phrase)} " in f" {' '.join(words)} "
+
+
+def is_about_one(words: list[str]) -> bool:
+    """Tell whether a name asks, counts or dates: ``has_password``, ``token_count``, ``password_changed_at``."""
+    return len(words) > 1 and (words[0] in ASKING or words[-1] in ABOUT)
+
+
+def names_one(words: list[str]) -> bool:
+    if "tokens" in words and not MEASURES.isdisjoint(words):  # a language model's
+        words = [word for word in words if word != "tokens"]
+    together = [*words, *map("".join, pairwise(words)), *map("".join, zip(words, words[1:], words[2:], strict=False))]
+    return (
+        not LAST.isdisjoint(words[-1:])
+        or not SECRETS.isdisjoint(words)
+        or not PHRASES.isdisjoint(together)
+        or any(word.endswith(ENDS) for word in words)
+    )
+
+
+def carries_one(words: list[str], of: list[str]) -> bool:
+    if CARRIERS.isdisjoint(words[-1:]) or is_about_one(of):
+        return False
+    return names_one(of) or not CLAIMS.isdisjoint(of) or not PASSWORDS.isdisjoint(of)
+
+
+def mask(value: object, secret: bytes | str = "") -> str:
+    """Return what stands for ``value``: ``[masked]``, or ``[masked:1a2b3c4d5e6f]`` when there is a ``secret``.
+
+    Equal values have equal marks under one secret; without knowing it, nothing else can be learnt from a mark. Never
+    calls the project's code: an object of its own is told by its type, and all of a type look equal.
+    """
+    if not secret:
+        return MASK
+    key = secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
+    text = canonical(value).encode("utf-8", "surrogatepass")
+    return f"[masked:{hmac.digest(key, b'heliograph.mask:' + text, 'sha256').hex()[:12]}]"
+
+
+def canonical(value: Any, depth: int = 0) -> str:
+    """Return a text that equal values share: ``1`` and ``"1"`` do, since a field may hold either before it is saved.
+
+    Asks for the type and never for ``__class__``, which a lazy object answers by evaluating itself.
+    """
+    kind = type(value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, bytes | bytearray | memoryview):
+        return bytes(value).decode("latin-1")
+    if issubclass(kind, Enum):
+        return canonical(value.value, depth)
+    if issubclass(kind, int) and kind is not bool:
+        return int.__repr__(value)
+    if kind in PLAIN:
+        return str(value)
+    return canonical_of_many(value, depth + 1)
+
+
+def canonical_of_many(value: Any, depth: int) -> str:
+    kind = type(value)
+    if issubclass(kind, Mapping) and depth <= DEPTH:
+        return repr(sorted((canonical(key, depth), canonical(item, depth)) for key, item in value.items()))
+    if issubclass(kind, Set) and depth <= DEPTH:
+        return repr(sorted(canonical(item, depth) for item in value))
+    if issubclass(kind, list | tuple) and depth <= DEPTH:
+        return repr([canonical(item, depth) for item in value])
+    return f"<{kind.__module__}.{kind.__qualname__}>"
+
+
+def scrub(text: str, secret: bytes | str = "", names: Names = is_secret) -> str:
+    """Return ``text`` with every secret in it masked, as `mask` does with ``secret``; the rest is kept.
+
+    ``names`` tells whether a name is secret. Takes linear time, whatever the text.
+    """
+    replace = partial(mask_again, secret=secret) if secret else mask_again
+    scrubbed = shapes.without(text, replace)
+    if ":" in scrubbed or "=" in scrubbed:
+        scrubbed = without_pairs(scrubbed, replace, names)
+    return scrubbed
+
+
+def mask_again(found: str, secret: bytes | str = "") -> str:
+    """Return what stands for ``found``, which may be what stood for it already."""
+    return found if MASKED.fullmatch(found) else mask(found, secret)
+
+
+def without_pairs(text: str, replace: Replace, names: Names) -> str:
+    """Return ``text`` without the values in ``password=…``, ``"api_key": "…"``, ``?token=…`` and their like."""
+    backwards, pattern = text[::-1], QUOTED_NAME if "%" in text else NAME
+    secret = {each for each in set(pattern.findall(backwards)) if is_secret_backwards(each, names)}
+    if not secret:
+        return text
+    kept: list[str] = []
+    done = 0
+    for match in reversed([each for each in pattern.finditer(backwards) if each.groups("") in secret]):
+        value = value_of(match, text, done)
+        if value:
+            start, end = value.span(value.lastindex or 0)
+            kept += [text[done:start], replace(text[start:end])]
+            done = end
+    return "".join([*kept, text[done:]])
+
+
+def is_secret_backwards(match: tuple[str, ...], names: Names) -> bool:
+    name, first, query = match[0][::-1], match[1][::-1], match[2]
+    if name[0].isdigit() and name[-1].isdigit():  # a time
+        return False
+    return names(name) or is_phrase(first, name) or (query != "" and not SIGNATURES.isdisjoint(words_of(name)))
+
+
+def value_of(name: re.Match[str], text: str, done: int) -> re.Match[str] | None:
+    """Return the value that belongs to a name; None when there is none after it, or it is part of what is ``done``."""
+    at = len(text) - name.start()
+    if at < done:
+        return None
+    if text[at - 1] == ":" and name["name"][::-1].lower().endswith(WHOLE_LINE):
+        return LINE.match(text, at) or VALUE.match(text, at)
+    return VALUE.match(text, at)

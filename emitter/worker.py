@@ -163,7 +163,7 @@ class Worker:
             self._gave_up = True
             lost = self._lost["shutdown"]
         if lost:
-            logger.warning("Closed before all was sent: %d events are lost.", lost)
+            logger.warning("Closed before all was sent: %d events may be lost.", lost)
 
     def _run(self) -> None:
         try:

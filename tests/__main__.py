@@ -1,6 +1,6 @@
-"""``make test``: the emitter's tests in a bare Django project, and the service's with its own settings.
+"""``make test``: the emitter's sending half, its capture, its equivalence test, and the service's tests.
 
-Two runs, because Django has one set of settings a process. Arguments go to both: ``python -m tests -k dedup``.
+Several runs, because Django has one set of settings a process. Arguments go to all: ``python -m tests -k dedup``.
 """
 
 import subprocess
@@ -8,15 +8,16 @@ import sys
 
 NOTHING_COLLECTED = 5
 RUNS = [
+    ["tests/sending", "-p", "no:django"],
     ["tests/emitter", "--ds=tests.emitter.settings"],
+    ["tests/equivalence", "--ds=tests.equivalence.settings"],
     ["tests/service", "tests/contract", "--ds=tests.service.settings"],
 ]
 
 
 def main() -> int:
-    codes = [
-        subprocess.run([sys.executable, "-m", "pytest", *run, *sys.argv[1:]], check=False).returncode for run in RUNS
-    ]
+    calls = [[sys.executable, "-m", "pytest", *run, *sys.argv[1:]] for run in RUNS]
+    codes = [subprocess.run(call, check=False).returncode for call in calls]
     if all(code == NOTHING_COLLECTED for code in codes):
         return NOTHING_COLLECTED
     return 0 if all(code in {0, NOTHING_COLLECTED} for code in codes) else 1

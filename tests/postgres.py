@@ -12,7 +12,7 @@ import pytest
 from service.launch.postgres import EmbeddedPostgres
 
 # A test's data needs no disk: what is lost in a crash of the machine is made anew.
-OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 
 _folder: "tempfile.TemporaryDirectory[str] | None" = None
 _server: EmbeddedPostgres | None = None

@@ -36,7 +36,8 @@ DATABASES = {
 HELIOGRAPH_URL = os.environ.get("HELIOGRAPH_URL", "")  # (*)
 HELIOGRAPH_KEY = os.environ.get("HELIOGRAPH_KEY", "")  # (*)
 HELIOGRAPH_SOURCE = "/shop/web"
-HELIOGRAPH_SIGNALS = ["shop.signals.order_paid"]
+HELIOGRAPH_SIGNALS = ["model", "m2m", "auth", "request", "pre_save", "pre_delete"]
+HELIOGRAPH_CUSTOM_SIGNALS = ["shop.*"]
 
 LOGGING = {
     "version": 1,

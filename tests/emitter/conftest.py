@@ -1,12 +1,23 @@
 """The cast: a worker whose transport keeps what it is given, and what arrived there."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
+from django.contrib.contenttypes.management import create_contenttypes
+from django.db.models.signals import post_migrate
 
 from emitter import pipeline
+from emitter.complaints import complain
 from emitter.event import Event, Result
 from emitter.worker import Worker
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bare_flush() -> None:
+    """Keep each flush from making content types and permissions anew: no test needs them, and each would wait."""
+    post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
+    post_migrate.disconnect(create_contenttypes)
 
 
 class Shelf:
@@ -17,13 +28,20 @@ class Shelf:
 
     def send(self, events: Sequence[Event], *, timeout: float | None = None) -> Result:
         self.events.extend(events)
-        return Result(accepted=len(events))
+        return Result(accepted=len(events), duplicates=0, rejected=0)
 
     def reset(self) -> None:
         self.events.clear()
 
 
 Arrived = Callable[[], list[Event]]
+
+
+@pytest.fixture(autouse=True)
+def _complaints_are_new() -> None:
+    """Let each test hear the first complaint, which another test may have heard less than a minute ago."""
+    known: Any = complain
+    known.__self__._quiet_until.clear()
 
 
 @pytest.fixture
@@ -43,5 +61,5 @@ def arrived(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arrived]:
 
 @pytest.fixture
 def facts(arrived: Arrived) -> Arrived:
-    """Like `arrived`, without the events of what was only about to happen."""
-    return lambda: [event for event in arrived() if ".pre_" not in event.type]
+    """Like `arrived`, without what was only about to happen and what was rolled back."""
+    return lambda: [event for event in arrived() if ".pre_" not in event.type and event.outcome != "rolledback"]

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from django.db.models import F
 from django.db.models.signals import post_save
 
 from emitter import pipeline
@@ -47,9 +46,11 @@ def test_an_update_tells_which_fields_were_asked_to_be_saved(facts: Arrived) -> 
 
     event = facts()[-1]
     assert event.action == "updated"
-    assert event.data is not None
-    assert event.data["update_fields"] == ["title"]
-    assert event.data["fields"]["title"] == "More notes"
+    assert event.data == {
+        "changes": {"title": ["Notes", "More notes"]},
+        "diff_source": "saved",
+        "update_fields": ["title"],
+    }
 
 
 def test_a_deleted_object_is_told_with_its_key_and_fields(facts: Arrived) -> None:
@@ -110,33 +111,24 @@ def test_secrets_are_masked_and_look_alikes_are_not(facts: Arrived) -> None:
     assert event.data["fields"]["author_name"] == "Ada"
 
 
-def test_an_expression_is_told_by_its_type(facts: Arrived) -> None:
-    book = Book.objects.create(title="Notes")
-    book.price = F("price") + 1
-
-    book.save()
-
-    event = facts()[-1]
-    assert event.data is not None
-    assert "price" in event.data["fields"]  # Django may have refreshed it, or it stays an expression
-
-
 def test_a_deferred_field_is_left_out_and_costs_no_query(facts: Arrived, django_assert_num_queries) -> None:
     Book.objects.create(title="Notes")
     book = Book.objects.defer("details").get()
+    book.title = "More notes"
 
     with django_assert_num_queries(1):
         book.save(update_fields=["title"])
 
     event = facts()[-1]
     assert event.data is not None
-    assert "details" not in event.data["fields"]
+    assert event.data["changes"] == {"title": ["Notes", "More notes"]}
 
 
 def test_capturing_adds_no_query(facts: Arrived, django_assert_num_queries) -> None:
     genre = Genre.objects.create(name="Novel")
     with django_assert_num_queries(1):
         book = Book.objects.create(title="Notes")
+    book.title = "More notes"
     with django_assert_num_queries(1):
         book.save(force_update=True)
     with django_assert_num_queries(4):  # begin, which are there already, insert, commit
@@ -152,13 +144,14 @@ def test_adding_and_removing_relations_tells_the_keys(facts: Arrived, reverse: b
 
     related.add(there)
     related.remove(there)
+    related.add(there)
     related.clear()
 
     told = [event for event in facts() if event.type.endswith("m2m_changed")]
-    assert [event.action for event in told] == ["added", "removed", "cleared"]
+    assert [event.action for event in told] == ["added", "removed", "added", "cleared"]
     assert {event.subject for event in told} == {f"{here._meta.label}/{here.pk}"}
     assert told[0].data == {"field": "library.Book.genres", "op": "add", "pks": [there.pk], "reverse": reverse}
-    assert told[2].data == {"field": "library.Book.genres", "op": "clear", "pks": None, "reverse": reverse}
+    assert told[3].data == {"field": "library.Book.genres", "op": "clear", "pks": [there.pk], "reverse": reverse}
 
 
 def test_adding_what_is_there_tells_nothing(facts: Arrived) -> None:

@@ -5,7 +5,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 
-from emitter import context
+from emitter import contexts
 from tests.emitter.conftest import Arrived
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,10 +21,16 @@ def test_a_request_is_told_at_its_start_and_at_its_end(facts: Arrived, client: C
         "django.core.signals.request_started",
         "django.core.signals.request_finished",
     )
-    assert started.data == {"method": "GET", "path": "/buy/Emma"}
+    assert started.data == {"method": "GET", "path": "/buy/Emma", "ip": "127.0.0.1"}
     assert finished.data is not None
     assert finished.data.pop("duration") > 0
-    assert finished.data == {"method": "GET", "path": "/buy/Emma", "route": "/buy/<str:title>", "status": 201}
+    assert finished.data == {
+        "method": "GET",
+        "path": "/buy/Emma",
+        "ip": "127.0.0.1",
+        "route": "/buy/<str:title>",
+        "status": 201,
+    }
     assert started.correlationid is not None
     assert {started.correlationid} == {saved.correlationid, finished.correlationid}
 
@@ -34,7 +40,7 @@ def test_two_requests_have_two_contexts_and_none_is_left_behind(facts: Arrived, 
     client.get("/buy/Persuasion")
 
     assert len({event.correlationid for event in facts()}) == 2
-    assert context.current() is None
+    assert contexts.current() is None
 
 
 def test_ids_of_the_caller_are_taken_over(facts: Arrived, client: Client) -> None:

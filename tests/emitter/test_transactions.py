@@ -1,7 +1,8 @@
 """Events leave after the commit, and what was rolled back doesn't leave as a fact."""
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
+from django.test import TestCase
 
 from tests.emitter.conftest import Arrived
 from tests.emitter.library.models import Book
@@ -74,11 +75,56 @@ def test_what_a_commit_callback_saves_is_told_as_well(facts: Arrived) -> None:
     assert titles(facts) == [("One", "committed"), ("Two", "autocommit")]
 
 
-def test_sequence_numbers_are_given_when_events_leave_so_that_a_rollback_leaves_no_gap(facts: Arrived) -> None:
+def test_what_was_rolled_back_is_told_as_that_in_order(arrived: Arrived) -> None:
     with pytest.raises(ArithmeticError), transaction.atomic():
-        Book.objects.create(title="gone")
+        Book.objects.create(title="One")
+        book_lent.send(None)
         raise ArithmeticError
-    book_lent.send(None)
-    book_lent.send(None)
 
-    assert [event.sequence for event in facts()] == ["1", "2"]
+    told = [(event.type.rpartition(".")[2], event.outcome) for event in arrived()]
+    assert told == [("pre_save", "rolledback"), ("post_save", "rolledback"), ("book_lent", "rolledback")]
+
+
+def test_a_connection_closed_in_a_transaction_has_rolled_it_back(arrived: Arrived) -> None:
+    with transaction.atomic():
+        Book.objects.create(title="One")
+        connection.close()
+
+    assert {event.outcome for event in arrived()} == {"rolledback"}
+
+
+def test_a_commit_that_fails_is_a_rollback(arrived: Arrived) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Book.objects.create(title="One", author_id=4711)  # the constraint is checked at the commit
+
+    assert {event.outcome for event in arrived()} == {"rolledback"}
+
+
+def test_a_callback_that_raises_does_not_turn_a_commit_into_a_rollback(arrived: Arrived) -> None:
+    def fail() -> None:
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError), transaction.atomic():
+        transaction.on_commit(fail)
+        Book.objects.create(title="One")
+
+    assert {event.outcome for event in arrived()} == {"committed"}
+
+
+def test_events_leave_in_the_order_they_happened_whatever_callbacks_do(facts: Arrived) -> None:
+    with transaction.atomic():
+        Book.objects.create(title="One")
+        transaction.on_commit(lambda: Book.objects.create(title="Three") and None)
+        Book.objects.create(title="Two")
+
+    assert [title for title, _ in titles(facts)] == ["One", "Two", "Three"]
+
+
+def test_a_test_case_can_run_the_callbacks_as_django_offers_it(arrived: Arrived) -> None:
+    with transaction.atomic():
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            Book.objects.create(title="One")
+        assert [event.outcome for event in arrived()] == ["committed", "committed"]
+        transaction.set_rollback(True)
+
+    assert len(arrived()) == 2

@@ -26,6 +26,11 @@ def buy(request: HttpRequest, title: str) -> HttpResponse:
     return HttpResponse(str(asked), status=201)
 
 
+def buy_and_fail(request: HttpRequest) -> HttpResponse:
+    Book.objects.create(title="Emma")
+    raise LookupError("no money")
+
+
 async def buy_async(request: HttpRequest, title: str) -> HttpResponse:
     await Book.objects.acreate(title=title)
     return HttpResponse(status=201)
@@ -40,5 +45,6 @@ urlpatterns = [
     path("logout", log_out),
     path("buy/<str:title>", buy),
     path("abuy/<str:title>", buy_async),
+    path("buy-and-fail", buy_and_fail),
     path("broken", broken),
 ]

@@ -1,8 +1,10 @@
 """A library: the models that the emitter's tests save, change and delete."""
 
 import uuid
+from typing import Any, Self
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
@@ -39,3 +41,113 @@ class Card(models.Model):
     pin = models.CharField(max_length=10)
     api_token = models.CharField(max_length=100, null=True)
     author_name = models.CharField(max_length=100, default="")
+
+
+class Audiobook(Book):
+    """Multi-table inheritance: one row here and one of Book."""
+
+    narrator = models.CharField(max_length=100, default="")
+
+
+class Shelf(models.Model):
+    """Relates to books by a model of its own, to itself, and has values that can be changed in place."""
+
+    name = models.CharField(max_length=100, default="", db_column="shelf_name")
+    books = models.ManyToManyField(Book, through="Placement", related_name="shelves")
+    neighbours = models.ManyToManyField("self")
+    labels = ArrayField(models.CharField(max_length=20), default=list)
+    plan = models.FileField(null=True)
+    stamp = models.BinaryField(default=b"")
+    height = models.FloatField(default=2.0)
+    below = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="above")
+
+
+class Placement(models.Model):
+    shelf = models.ForeignKey(Shelf, on_delete=models.CASCADE)
+    book = models.ForeignKey(Book, on_delete=models.CASCADE)
+    position = models.IntegerField(default=0)
+
+
+class Writer(models.Model):
+    """An unmanaged model of a table that another made."""
+
+    name = models.CharField(max_length=100)
+
+    class Meta:
+        managed = False
+        db_table = "library_author"
+
+
+class Member(models.Model):
+    """Swapped out, as ``auth.User`` is where a project has its own."""
+
+    name = models.CharField(max_length=100)
+
+    class Meta:
+        swappable = "LIBRARY_MEMBER_MODEL"
+
+
+class Seat(models.Model):
+    pk = models.CompositePrimaryKey("row", "number")
+    row = models.CharField(max_length=2)
+    number = models.IntegerField()
+    taken_by = models.CharField(max_length=100, default="")
+
+
+class NoteQuerySet(models.QuerySet["Note"]):
+    def signed(self) -> Self:
+        return self.exclude(signed_by="")
+
+
+class Note(models.Model):
+    """Overrides whatever can be overridden."""
+
+    text = models.CharField(max_length=100)
+    signed_by = models.CharField(max_length=100, default="")
+
+    objects = NoteQuerySet.as_manager()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(self.__dict__.get("signed_by"), str):
+            self.signed_by = self.signed_by.strip()
+        self.seen = ["__init__"]
+
+    @classmethod
+    def from_db(cls, db: Any, field_names: Any, values: Any, **kwargs: Any) -> "Note":
+        instance = super().from_db(db, field_names, values, **kwargs)
+        instance.seen.append("from_db")
+        return instance
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.text = self.text.strip()
+        super().save(*args, **kwargs)
+        self.seen.append("save")
+
+    def refresh_from_db(self, *, using: Any = None, fields: Any = None, **kwargs: Any) -> None:
+        super().refresh_from_db(using=using, fields=fields, **kwargs)
+        self.seen.append("refresh_from_db")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        del state["seen"]
+        return state
+
+
+class Token(models.Model):
+    """As Django REST framework has it: the key is the secret."""
+
+    key = models.CharField(primary_key=True, max_length=100)
+    label = models.CharField(max_length=100, default="")
+
+
+class Vault(models.Model):
+    """Has secrets where projects have them: under their names, and in texts, addresses and JSON of harmless names."""
+
+    password = models.CharField(max_length=200, default="")
+    text = models.TextField(default="")
+    address = models.URLField(max_length=2000, default="")
+    details = models.JSONField(default=dict)
+    labels = ArrayField(models.TextField(), default=list)
+    opener = models.ForeignKey(Token, on_delete=models.SET_NULL, null=True)
+    tokens = models.ManyToManyField(Token, related_name="vaults")

@@ -1,0 +1,293 @@
+"""The calls that change many rows and send no signal: one ``heliograph.*`` event each.
+
+Django has no signal for them, so the methods of `QuerySet` are wrapped, for the models that are captured. No query is
+added: keys are told where the call names them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
+
+from django.db import router
+from django.db.models import Model
+from django.db.models.query import QuerySet
+from django.db.models.sql import UpdateQuery
+from django.db.models.sql.query import Query
+from django.db.models.sql.where import AND
+
+from emitter import changes, frames, payload, pipeline, selection
+from emitter.complaints import complain
+from emitter.conf import conf
+from emitter.event import stamp
+from emitter.exceptions import CaptureError
+from emitter.pipeline import Stamp
+from emitter.selection import Policy
+from emitter.transactions import Fate
+
+WRAPPED = "_heliograph_wrapped"
+ROWS = 100  # of which bulk_create and bulk_update tell the values
+CONFLICTS = ("ignore_conflicts", "update_conflicts", "update_fields", "unique_fields")  # arguments of bulk_create
+
+# Of which model the call that runs now tells by itself which other: bulk_update() is made of update().
+_covered: ContextVar[tuple[type[Model] | None, str]] = ContextVar("heliograph_bulk", default=(None, ""))
+
+Describe = Callable[[Policy, Any], dict[str, Any]]
+
+
+def wrap() -> None:
+    """Wrap the methods, once a process."""
+    for owner, name, wrapper in (
+        (QuerySet, "update", update),
+        (QuerySet, "delete", delete),
+        (QuerySet, "_raw_delete", raw_delete),
+        (QuerySet, "bulk_create", bulk_create),
+        (QuerySet, "bulk_update", bulk_update),
+        (QuerySet, "update_or_create", update_or_create),
+        (UpdateQuery, "update_batch", update_batch),
+    ):
+        original = getattr(owner, name)
+        if not hasattr(original, WRAPPED):
+            wrapped = wraps(original)(wrapper(original))
+            setattr(wrapped, WRAPPED, True)
+            setattr(owner, name, wrapped)
+
+
+def tell(
+    name: str,
+    model: type[Model],
+    call: Callable[[], Any],
+    describe: Describe,
+    *,
+    using: Callable[[], str],
+    covers: str = "",
+    note: Callable[[Fate | None], None] | None = None,
+) -> Any:
+    """Make a call and emit ``heliograph.<name>`` once it has succeeded; what happens in it is caused by that.
+
+    ``describe`` gets the policy and the result, ``note`` what the event's fate will be.
+    """
+    told = to_be_told(name, model)
+    token = _covered.set((model, covers))
+    try:
+        with frames.entered(told[1][0] if told else frames.cause()):
+            result = call()
+    finally:
+        _covered.reset(token)
+    if told is None:
+        return result
+    policy, minted = told
+    try:
+        data = {"model": policy.label, "operation": name, **describe(policy, result)}
+        kind, db = f"heliograph.{name}", using()
+        fate = pipeline.emit(kind, sender=policy.label, action=name, data=data, using=db, minted=minted)
+        if note is not None:
+            note(fate)
+    except Exception as error:  # the edge to the host project: nothing may pass it, but what it asked for
+        if policy.fail_closed:
+            raise CaptureError(f"{name}() of {policy.label} could not be captured") from error
+        complain("capture", f"A call of {name}() could not be captured", error)
+    return result
+
+
+def to_be_told(name: str, model: type[Model]) -> tuple[Policy, Stamp] | None:
+    """Return how a call is to be told, and its identity; None if it isn't. Counts it as a hole if it should be."""
+    try:
+        policy = None if model._meta.auto_created else selection.policy(model)  # an m2m's are told as m2m_changed
+        if policy is None or _covered.get() == (model, name):
+            return None
+        if not conf.bulk:
+            pipeline.counts["hole"] += 1
+            return None
+        return policy, stamp()
+    except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+        complain("capture", f"A call of {name}() could not be captured", error)
+        return None
+
+
+def written(queryset: Any) -> Callable[[], str]:
+    """Return what tells the database that a call writes to, which needn't be the one that ``queryset`` reads."""
+    return lambda: queryset._db or router.db_for_write(queryset.model, **queryset._hints)
+
+
+def update(original: Callable[..., int]) -> Callable[..., int]:
+    def method(self: QuerySet[Any], **kwargs: Any) -> Any:
+        def describe(policy: Policy, count: int) -> dict[str, Any]:
+            values = told_values(policy, self.model, kwargs)
+            return {"fields": sorted(values), "values": values, **matched(self, policy, count)}
+
+        return tell("update", self.model, lambda: original(self, **kwargs), describe, using=written(self))
+
+    return method
+
+
+def delete(original: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: QuerySet[Any]) -> Any:
+        def describe(policy: Policy, result: Any) -> dict[str, Any]:
+            return matched(self, policy, result[1].get(self.model._meta.label, 0))
+
+        return tell("delete", self.model, lambda: original(self), describe, using=written(self), covers="raw_delete")
+
+    return method
+
+
+def raw_delete(original: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: QuerySet[Any], using: str) -> Any:
+        def describe(policy: Policy, count: int | None) -> dict[str, Any]:
+            return matched(self, policy, count or 0)
+
+        return tell("raw_delete", self.model, lambda: original(self, using), describe, using=lambda: using)
+
+    return method
+
+
+def bulk_create(original: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: QuerySet[Any], objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        def describe(policy: Policy, created: Any) -> dict[str, Any]:
+            options = dict(zip(("batch_size", *CONFLICTS), args, strict=False)) | kwargs
+            conflicts = {name: payload.json_safe(options[name]) for name in CONFLICTS if options.get(name)}
+            return {**listed(self.model, created, policy, [name for name, _ in policy.fields]), **conflicts}
+
+        return tell(
+            "bulk_create", self.model, lambda: original(self, objs, *args, **kwargs), describe, using=written(self)
+        )
+
+    return method
+
+
+def bulk_update(original: Callable[..., int]) -> Callable[..., int]:
+    def method(self: QuerySet[Any], objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
+        objs, fields = readable_twice(objs), readable_twice(fields)
+
+        def describe(policy: Policy, count: int) -> dict[str, Any]:
+            names = {each.attname for each in self.model._meta.concrete_fields if each.name in fields}
+            return {
+                **listed(self.model, objs, policy, [name for name, _ in policy.fields if name in names]),
+                "count": count,
+            }
+
+        def note(fate: Fate | None) -> None:
+            for each in objs:  # or the next save() of one would be held against what it held before
+                changes.saved(each, written(self)(), fields, fate)
+
+        return tell(
+            "bulk_update",
+            self.model,
+            lambda: original(self, objs, fields, *args, **kwargs),
+            describe,
+            using=written(self),
+            covers="update",
+            note=note,
+        )
+
+    return method
+
+
+def update_or_create(original: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
+        def describe(policy: Policy, result: Any) -> dict[str, Any]:
+            instance, is_created = result
+            defaults = (args[0] if args else kwargs.get("defaults")) or {}
+            names = {each.attname for each in self.model._meta.concrete_fields if each.name in defaults}
+            told = sorted(name for name, _ in policy.fields if name in names)
+            return {"fields": told, "count": 1, "pks": told_keys(self.model, [instance.pk]), "created": is_created}
+
+        return tell(
+            "update_or_create", self.model, lambda: original(self, *args, **kwargs), describe, using=written(self)
+        )
+
+    return method
+
+
+def update_batch(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap what deleting an object does to those that pointed to it, by ``SET NULL`` or ``SET DEFAULT``."""
+
+    def method(self: UpdateQuery, pk_list: list[Any], values: dict[str, Any], using: str) -> Any:
+        model: Any = self.model
+
+        def describe(policy: Policy, _: Any) -> dict[str, Any]:
+            told = told_values(policy, model, values)
+            return {"fields": sorted(told), "values": told, "count": len(pk_list), "pks": told_keys(model, pk_list)}
+
+        return tell("update", model, lambda: original(self, pk_list, values, using), describe, using=lambda: using)
+
+    return method
+
+
+def readable_twice(values: Any) -> Any:
+    return list(values) if isinstance(values, Iterator) else values
+
+
+def told_values(policy: Policy, model: Any, values: dict[str, Any]) -> dict[str, Any]:
+    secret = dict(policy.fields)
+    names = {name: model._meta.get_field(name).attname if name != "pk" else model._meta.pk.attname for name in values}
+    return {
+        names[name]: payload.told(value.pk if isinstance(value, Model) else value, secret[names[name]])
+        for name, value in values.items()
+        if names[name] in secret
+    }
+
+
+def matched(queryset: QuerySet[Any], policy: Policy, count: int) -> dict[str, Any]:
+    """Return the conditions if they are simple ones, the count, and the keys where the conditions name as many."""
+    found = conditions(queryset.query)
+    key = queryset.model._meta.pk.attname
+    known = found or {}
+    named = dict.fromkeys(known.get(f"{key}__in", [known[key]] if key in known else []))
+    pks = told_keys(queryset.model, named) if count == len(named) else None
+    return {"where": told_conditions(found, policy), "count": count, "pks": pks}
+
+
+def conditions(query: Query) -> dict[str, Any] | None:
+    """Return ``{"status": "new", "id__in": [1, 2]}`` where all that is asked of the rows has that form, else None."""
+    where = query.where
+    if where.connector != AND or where.negated or query.is_sliced:
+        return None
+    found: dict[str, Any] = {}
+    for each in where.children:
+        left, value = getattr(each, "lhs", None), getattr(each, "rhs", None)
+        target, lookup = getattr(left, "target", None), getattr(each, "lookup_name", None)
+        if target is None or getattr(left, "alias", None) != query.base_table:  # of another table
+            return None
+        name = target.attname if lookup == "exact" else f"{target.attname}__{lookup}"
+        if name in found or not is_simple(lookup, value):
+            return None
+        found[name] = [*value] if isinstance(value, list | tuple | set | frozenset) else value
+    return found
+
+
+def is_simple(lookup: str | None, value: Any) -> bool:
+    values = value if lookup == "in" and isinstance(value, list | tuple | set | frozenset) else [value]
+    if lookup not in {"exact", "in", "isnull"} or (lookup == "in" and values is not value):
+        return False
+    return not any(hasattr(type(each), "resolve_expression") for each in values)
+
+
+def told_conditions(found: dict[str, Any] | None, policy: Policy) -> dict[str, Any] | None:
+    """Return the conditions as they can be told: None if one is too long, or about a field that isn't told."""
+    secret = dict(policy.fields)
+    told = {}
+    for name, value in (found or {}).items():
+        attribute = name.removesuffix("__in").removesuffix("__isnull")
+        if attribute not in secret or (isinstance(value, list) and len(value) > payload.ITEMS):
+            return None
+        told[name] = payload.told(value, secret[attribute])
+    return None if found is None else told
+
+
+def told_keys(model: type[Model], keys: Iterable[Any]) -> list[Any]:
+    known = (key for key in keys if key is not None)
+    secret = selection.has_secret_key(model)
+    return [payload.told(key, secret) for key, _ in zip(known, range(conf.bulk_pks), strict=False)]
+
+
+def listed(model: type[Model], objects: Any, policy: Policy, names: list[str]) -> dict[str, Any]:
+    """Return what is told of objects in memory: their number, their keys up to a limit, the values of some."""
+    secret = dict(policy.fields)
+    objects = list(objects)
+    rows = [
+        {name: payload.told(each.__dict__[name], secret[name]) for name in names if name in each.__dict__}
+        for each in objects[:ROWS]
+    ]
+    keys = told_keys(model, (each.pk for each in objects))
+    return {"fields": names, "count": len(objects), "pks": keys, "rows": rows, "complete": len(objects) <= ROWS}

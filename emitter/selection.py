@@ -1,0 +1,164 @@
+"""What of a project is captured, as its settings say. Decided once a model, and anew when a test changes a setting."""
+
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.contrib.auth import signals as auth
+from django.core import signals as core
+from django.core.signals import setting_changed
+from django.db.backends import signals as backends
+from django.db.backends.signals import connection_created
+from django.db.models import Field, Model
+from django.db.models import signals as db
+from django.dispatch import Signal
+from django.utils.module_loading import import_string
+
+from emitter.conf import conf
+from emitter.privacy import is_secret
+
+# Django's own bookkeeping. A session's primary key is a credential, so that it must never leave.
+NEVER = ("admin.LogEntry", "auth.Permission", "contenttypes.*", "sessions.*", "heliograph.*")
+
+GROUPS = {
+    "model": ("post_save", "post_delete"),
+    "m2m": ("m2m_changed",),
+    "auth": ("user_logged_in", "user_logged_out", "user_login_failed"),
+    "request": ("request_started", "request_finished", "got_request_exception"),
+}
+ON_REQUEST = {
+    "pre_save": db.pre_save,
+    "pre_delete": db.pre_delete,
+    "pre_init": db.pre_init,
+    "post_init": db.post_init,
+    "class_prepared": db.class_prepared,
+    "pre_migrate": db.pre_migrate,
+    "post_migrate": db.post_migrate,
+    "connection_created": connection_created,
+    "setting_changed": setting_changed,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How one model is captured."""
+
+    label: str
+    fields: tuple[tuple[str, bool], ...]  # attribute name, and whether it is secret, of those that are told
+    mode: str  # "loaded", "select" or "off"
+    fail_closed: bool
+
+
+@cache
+def policy(model: type[Model]) -> Policy | None:
+    """Return how ``model`` is captured; None when it isn't. A proxy is captured as what it stands for."""
+    concrete = model._meta.concrete_model or model
+    label = concrete._meta.label
+    if not is_chosen(concrete):
+        return None
+    return Policy(
+        label=label,
+        fields=tuple((each.attname, is_secret_field(each)) for each in told_fields(concrete)),
+        mode=next((mode for pattern, mode in conf.diff.items() if matches(label, [pattern])), "loaded"),
+        fail_closed=matches(label, conf.fail_closed),
+    )
+
+
+def is_chosen(model: type[Model]) -> bool:
+    label = model._meta.label
+    if matches(label, NEVER) or matches(label, conf.exclude_models):
+        return False
+    chosen = set(conf.models)
+    return (
+        matches(label, conf.models)
+        or ("@own" in chosen and is_own(model._meta.app_config))
+        or ("@user" in chosen and label.lower() == settings.AUTH_USER_MODEL.lower())
+    )
+
+
+def is_own(config: AppConfig | None) -> bool:
+    """Tell whether an app is the project's own rather than installed: whether it lies outside of site-packages."""
+    installed = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    return config is not None and not config.path.startswith(tuple(installed))
+
+
+def told_fields(model: type[Model]) -> "Iterator[Field[Any, Any]]":
+    label = model._meta.label
+    for each in model._meta.concrete_fields:
+        if not matches(f"{label}.{each.name}", conf.exclude_fields):
+            yield each
+
+
+@lru_cache(maxsize=10_000)
+def is_secret_name(name: str, of: str = "") -> bool:
+    """Tell whether a field or argument of this name holds a secret, by the rules and by the settings."""
+    return is_secret(name, frozenset(conf.mask_names), frozenset(conf.unmask_names), of)
+
+
+def is_secret_field(each: "Field[Any, Any]") -> bool:
+    """Tell whether a field holds a secret, or points to an object whose primary key is one."""
+    if is_secret_name(each.name, each.model.__name__):
+        return True
+    target = each.related_model if each.is_relation else None
+    return isinstance(target, type) and target is not each.model and has_secret_key(target)
+
+
+@cache
+def has_secret_key(model: type[Model]) -> bool:
+    return is_secret_name(model._meta.pk.name, model.__name__)
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+
+def models() -> list[type[Model]]:
+    """Return the models that are captured, proxies included: each is the sender of its own saves."""
+    return [model for model in apps.get_models() if policy(model) is not None]
+
+
+@cache
+def names() -> frozenset[str]:
+    """Return the names of Django's signals that are captured, groups resolved."""
+    return frozenset(name for chosen in conf.signals for name in GROUPS.get(chosen, (chosen,)))
+
+
+def unknown_names() -> list[str]:
+    known = {*ON_REQUEST, *GROUPS, *(name for group in GROUPS.values() for name in group)}
+    return [name for name in conf.signals if name not in known]
+
+
+def custom_signals() -> Iterator[tuple[str, Signal]]:
+    """Yield the paths and signals that ``HELIOGRAPH_CUSTOM_SIGNALS`` names; raise ImportError for one that is none."""
+    for path in conf.custom_signals:
+        if path.endswith(".*"):
+            yield from all_of(path.removesuffix(".*"))
+        else:
+            found = import_string(path)
+            if not isinstance(found, Signal):
+                raise ImportError(f"{path} is no signal")
+            yield path, found
+
+
+def all_of(name: str) -> Iterator[tuple[str, Signal]]:
+    """Yield the signals that a module declares, or an app in its module ``signals``."""
+    config = next((each for each in apps.get_app_configs() if name in {each.name, each.label}), None)
+    module = import_module(f"{config.name}.signals" if config else name)
+    for attribute, value in vars(module).items():
+        if isinstance(value, Signal) and value not in DJANGOS:
+            yield f"{module.__name__}.{attribute}", value
+
+
+DJANGOS = [each for module in (db, core, auth, backends) for each in vars(module).values() if isinstance(each, Signal)]
+
+
+def forget(**kwargs: Any) -> None:
+    if str(kwargs.get("setting", "")).startswith(("HELIOGRAPH_", "AUTH_USER_MODEL")):
+        for remembered in (policy, names, is_secret_name, has_secret_key):
+            remembered.cache_clear()

@@ -1,0 +1,54 @@
+"""For the tests of projects that have the emitter installed: see what would be sent, without sending it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.test import override_settings
+
+from emitter import pipeline
+from emitter.event import Event
+from emitter.worker import Worker
+
+
+class Recorder(Worker):
+    """A worker that keeps what it is given in ``events`` and sends nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(transport=_nowhere)
+        self.events: list[Event] = []
+
+    def put(self, event: Event) -> bool:
+        self.events.append(event)
+        return True
+
+    @property
+    def captured(self) -> int:
+        return len(self.events)
+
+
+class _Nowhere:
+    def send(self, events: Any, *, timeout: float | None = None) -> Any:
+        raise AssertionError("a recorder sends nothing")
+
+    def reset(self) -> None:
+        pass
+
+
+_nowhere = _Nowhere()
+
+
+@contextmanager
+def captured_events() -> Iterator[list[Event]]:
+    """Collect the events that the block lets go, in order; nothing is sent, and no URL needs to be set.
+
+    In a `TestCase`, whose transaction never commits, events of the database wait for ever: put
+    ``captureOnCommitCallbacks(execute=True)`` inside the block.
+    """
+    recorder, before = Recorder(), pipeline._worker
+    with override_settings(HELIOGRAPH_URL="http://recorder.invalid"):
+        pipeline._worker = recorder
+        try:
+            yield recorder.events
+        finally:
+            pipeline._worker = before

@@ -1,0 +1,185 @@
+"""Hold events until their transaction is decided, and tell which way it went.
+
+Django tells of a commit and not of a rollback. So each connection that has events waiting gets some of its methods
+wrapped, on the instance: where a savepoint is rolled back, what has come since it was made was rolled back. Knows
+nothing of signals.
+"""
+
+import weakref
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from emitter import frames
+from emitter.complaints import complain
+
+ATTRIBUTE = "heliograph"  # of a connection
+LIMIT = 10_000  # of what waits for one transaction; what is over that is counted, and its memory spared
+
+waiting: set[int] = set()  # which ledgers hold anything, of all threads; asked on the path of every loaded row
+
+Decided = Callable[[Any, str], None]
+
+
+class Fate:
+    """What became of a transaction, or of the part of it that something happened in: None while it is open."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self) -> None:
+        self.outcome: str | None = None
+
+    @property
+    def is_rolled_back(self) -> bool:
+        return self.outcome == "rolledback"
+
+
+class Held:
+    """Something that waits for its fate. Django calls it after the commit, as one of its callbacks."""
+
+    __slots__ = ("__weakref__", "decided", "fate", "what")
+
+    def __init__(self, what: Any, decided: Decided) -> None:
+        self.what = what
+        self.decided = decided
+        self.fate = Fate()
+
+    def __call__(self) -> None:
+        self.decide("committed")
+
+    def decide(self, outcome: str) -> None:
+        if self.fate.outcome is None:
+            self.fate.outcome = outcome
+            try:
+                self.decided(self.what, outcome)
+            except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+                complain("decide", "What was decided could not be told", error)
+
+
+class Ledger:
+    """What waits for one connection's transaction, in order."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.held: list[Held] = []
+        self.savepoints: dict[str, int] = {}  # how many were held when each was made
+        self.connection = weakref.ref(connection)
+        for name, before, after in (
+            ("savepoint", None, self.after_savepoint),
+            ("savepoint_rollback", None, self.after_savepoint_rollback),
+            ("commit", None, self.after_commit),
+            ("rollback", None, self.after_rollback),
+            ("close", None, self.after_rollback),
+            ("run_and_clear_commit_hooks", self.after_commit, None),
+        ):
+            setattr(connection, name, followed(connection, name, before, after))
+        connection.__dict__["on_commit"] = carrying(connection)
+
+    def __del__(self) -> None:
+        waiting.discard(id(self))
+
+    def hold(self, what: Any, decided: Decided) -> Fate:
+        """Call ``decided(what, outcome)`` once the transaction that is open now has an outcome."""
+        held = Held(what, decided)
+        self.held.append(held)
+        waiting.add(id(self))
+        connection = self.connection()
+        if connection is not None and connection.in_atomic_block:
+            # For TestCase.captureOnCommitCallbacks(), since no commit comes there; held already, should this fail.
+            quietly(connection.on_commit, held, robust=True)
+        return held.fate
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.held) >= LIMIT
+
+    @property
+    def latest(self) -> Fate | None:
+        """The fate that whatever is read now shares: that of the last thing which waits."""
+        return self.held[-1].fate if self.held else None
+
+    def after_commit(self, *_: Any) -> None:
+        """Let go of everything, in order, before other callbacks of the commit make new events."""
+        connection = self.connection()
+        if connection is not None and not connection.in_atomic_block:
+            self.settle(0, "committed")
+
+    def after_savepoint(self, sid: str | None) -> None:
+        if sid is not None:
+            self.savepoints[sid] = len(self.held)
+
+    def after_savepoint_rollback(self, _: None, sid: str) -> None:
+        self.settle(self.savepoints.get(sid, 0), "rolledback")  # one from before the first event: it has all
+
+    def after_rollback(self, *_: Any) -> None:
+        self.settle(0, "rolledback")
+
+    def settle(self, first: int, outcome: str) -> None:
+        """Decide about all that was held from number ``first`` on."""
+        decided, self.held = self.held[first:], self.held[:first]
+        if not self.held:
+            waiting.discard(id(self))
+        if first == 0:
+            self.savepoints.clear()
+        for each in decided:
+            each.decide(outcome)
+
+
+def is_open(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether what is done now may still be rolled back: in ``atomic()``, or with autocommit switched off."""
+    return connection.in_atomic_block or (connection.connection is not None and not connection.autocommit)
+
+
+def ledger(connection: BaseDatabaseWrapper) -> Ledger:
+    found: Ledger | None = connection.__dict__.get(ATTRIBUTE)
+    if found is None:
+        found = connection.__dict__[ATTRIBUTE] = Ledger(connection)
+    return found
+
+
+def followed(
+    connection: BaseDatabaseWrapper, name: str, before: Callable[..., None] | None, after: Callable[..., None] | None
+) -> Callable[..., Any]:
+    """Return the connection's method ``name``, with ``before`` called first, and ``after`` when it has succeeded.
+
+    ``after`` gets the result and the arguments.
+    """
+    original = present(connection, name)
+
+    @wraps(getattr(connection, name))
+    def method(*args: Any, **kwargs: Any) -> Any:
+        if before is not None:
+            quietly(before)
+        result = original()(*args, **kwargs)
+        if after is not None:
+            quietly(after, result, *args, **kwargs)
+        return result
+
+    return method
+
+
+def quietly(call: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    try:
+        call(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+        complain("transaction", "A transaction's outcome could not be followed", error)
+
+
+def present(connection: BaseDatabaseWrapper, name: str) -> Callable[[], Any]:
+    """Return what gives the method ``name`` as it would be without us: the instance's own, or now that of its class."""
+    own = connection.__dict__.get(name)
+    reference = weakref.ref(connection)
+    return lambda: own if own is not None else getattr(type(reference()), name).__get__(reference())
+
+
+def carrying(connection: BaseDatabaseWrapper) -> Callable[..., Any]:
+    """Return the connection's ``on_commit``, under which a callback has the cause of whoever registered it."""
+    original = present(connection, "on_commit")
+
+    @wraps(connection.on_commit)
+    def on_commit(func: Callable[[], object], *args: Any, **kwargs: Any) -> Any:
+        callback = func if isinstance(func, Held) or not callable(func) else frames.carried(func)
+        return original()(callback, *args, **kwargs)
+
+    return on_commit

@@ -1,0 +1,411 @@
+"""The calls that send no signal: one ``heliograph.*`` event each."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import router, transaction
+from django.db.models import F, Model, Q, QuerySet
+from django.db.models.signals import post_delete
+from django.test import override_settings
+
+from emitter import payload, pipeline, selection
+from emitter.event import Event
+from tests.emitter.conftest import Arrived
+from tests.emitter.library.models import Audiobook, Author, Book, Card, Genre, Note, Novel, Placement, Seat, Shelf
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+
+def told(facts: Arrived) -> list[Event]:
+    return [event for event in facts() if event.type.startswith("heliograph.")]
+
+
+def only(facts: Arrived) -> dict[str, Any]:
+    """Return the data of the one bulk call that was told."""
+    (event,) = told(facts)
+    assert event.data is not None
+    assert (event.data["model"], event.data["operation"]) == (event.sender, event.action)
+    assert event.type == f"heliograph.{event.action}"
+    return event.data
+
+
+def books(*titles: str) -> list[Book]:
+    return [Book.objects.create(title=title) for title in titles]
+
+
+def test_an_update_is_told_once_with_its_fields_values_conditions_and_count(facts: Arrived) -> None:
+    books("Emma", "Emma", "Persuasion")
+
+    assert Book.objects.filter(title="Emma").update(title="Sanditon", price=F("price") + 1) == 2
+
+    assert only(facts) == {
+        "model": "library.Book",
+        "operation": "update",
+        "fields": ["price", "title"],
+        "values": {"title": "Sanditon", "price": {"expression": "CombinedExpression"}},
+        "where": {"title": "Emma"},
+        "count": 2,
+        "pks": None,
+    }
+
+
+def test_an_update_of_named_rows_tells_their_keys(facts: Arrived) -> None:
+    one, two, _ = books("Emma", "Emma", "Persuasion")
+
+    Book.objects.filter(pk__in=[one.pk, two.pk, two.pk], title="Emma").update(author_id=None)
+
+    assert only(facts)["pks"] == [one.pk, two.pk]
+
+
+def test_keys_that_were_named_and_not_matched_are_not_claimed(facts: Arrived) -> None:
+    one, two = books("Emma", "Persuasion")
+
+    Book.objects.filter(pk__in=[one.pk, two.pk], title="Emma").update(title="Sanditon")
+
+    assert only(facts)["pks"] is None
+
+
+def test_many_keys_are_told_up_to_the_limit(facts: Arrived) -> None:
+    keys = [book.pk for book in Book.objects.bulk_create(Book(title=str(number)) for number in range(300))]
+    before = len(told(facts))
+
+    with override_settings(HELIOGRAPH_BULK_PKS=250):
+        Book.objects.filter(pk__in=keys).update(title="Emma")
+
+    data = told(facts)[before].data
+    assert data is not None
+    assert (data["count"], data["pks"]) == (300, keys[:250])
+    assert data["where"] is None  # half of the conditions would be others
+
+
+def test_a_condition_on_another_table_is_not_told_as_one_on_this(facts: Arrived) -> None:
+    author = Author.objects.create(name="Jane")
+    book = Book.objects.create(title="Emma", author=author)
+    Book.objects.create(pk=author.pk + 1000, title="bystander", author=author)
+
+    Author.objects.filter(book__id=book.pk).update(name="Austen")
+    Shelf.objects.create()
+    Shelf.objects.filter(above__id=1, id=1).update(name="x")
+
+    assert [(event.data["where"], event.data["pks"]) for event in told(facts) if event.data] == [
+        (None, None),
+        (None, []),
+    ]
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [~Q(title="Emma"), Q(title="Emma") | Q(title="x"), Q(title=F("title")), Q(title__startswith="E"),
+     Q(pk__in=Book.objects.filter(title="Emma")), Q(details__pages=3), Q(title="Emma") & ~Q(title="x")],
+)  # fmt: skip
+def test_conditions_that_are_not_simple_are_not_told(facts: Arrived, conditions: Q) -> None:
+    books("Emma")
+
+    Book.objects.filter(conditions).update(title="Sanditon")
+
+    assert only(facts)["where"] is None
+
+
+def test_two_conditions_on_one_field_are_not_told_as_one(facts: Arrived) -> None:
+    Book.objects.filter(title="Emma").filter(title="Persuasion").update(price=1)
+
+    assert only(facts)["where"] is None
+
+
+def test_a_queryset_delete_is_told_beside_its_objects_which_it_causes(facts: Arrived) -> None:
+    keys = [book.pk for book in books("Emma", "Emma")]
+
+    Book.objects.filter(pk__in=keys).delete()
+
+    assert only(facts)["count"] == 2
+    assert only(facts)["pks"] == keys
+    (call,) = told(facts)
+    deleted = [event for event in facts() if event.action == "deleted"]
+    assert {event.subject for event in deleted} == {f"library.Book/{key}" for key in keys}
+    assert {event.causationid for event in deleted} == {call.id}
+
+
+def test_deleting_through_a_proxy_counts_its_rows(facts: Arrived) -> None:
+    books("Emma", "Persuasion")
+
+    Novel.objects.all().delete()
+
+    assert only(facts)["count"] == 2
+
+
+def test_a_raw_delete_is_told(facts: Arrived) -> None:
+    one, _ = books("Emma", "Persuasion")
+
+    queryset: Any = Book.objects.filter(pk=one.pk)
+    assert queryset._raw_delete("default") == 1
+
+    assert only(facts) == {
+        "model": "library.Book", "operation": "raw_delete", "where": {"id": one.pk}, "count": 1, "pks": [one.pk]
+    }  # fmt: skip
+
+
+def test_a_delete_that_nobody_listens_to_is_told_once(facts: Arrived) -> None:
+    Genre.objects.create(name="Novel")
+    entries, post_delete.receivers = post_delete.receivers, []
+    post_delete.sender_receivers_cache.clear()
+    try:
+        Genre.objects.all().delete()
+    finally:
+        post_delete.receivers = entries
+        post_delete.sender_receivers_cache.clear()
+
+    assert only(facts)["operation"] == "delete"
+    assert only(facts)["count"] == 1
+
+
+def test_created_rows_are_told_with_keys_and_values(facts: Arrived) -> None:
+    one, two = Genre.objects.bulk_create(Genre(name=name) for name in ("Novel", "Poem"))
+
+    assert only(facts) == {
+        "model": "library.Genre",
+        "operation": "bulk_create",
+        "fields": ["id", "name"],
+        "count": 2,
+        "pks": [one.pk, two.pk],
+        "rows": [{"id": one.pk, "name": "Novel"}, {"id": two.pk, "name": "Poem"}],
+        "complete": True,
+    }
+
+
+def test_rows_whose_fate_the_database_keeps_to_itself_are_told_as_such(facts: Arrived) -> None:
+    kept = Genre.objects.create(name="Novel")
+
+    Genre.objects.bulk_create([Genre(pk=kept.pk, name="x"), Genre(name="y")], ignore_conflicts=True)
+
+    assert only(facts)["ignore_conflicts"] is True
+    assert only(facts)["pks"] == [kept.pk]
+
+
+def test_updated_rows_are_told_with_the_fields_they_were_updated_in(facts: Arrived) -> None:
+    one, two = books("Emma", "Persuasion")
+    one.title = two.title = "Sanditon"
+    one.price = 1
+
+    assert Book.objects.bulk_update(iter([one, two]), iter(["title"])) == 2
+
+    assert only(facts) == {
+        "model": "library.Book",
+        "operation": "bulk_update",
+        "fields": ["title"],
+        "count": 2,
+        "pks": [one.pk, two.pk],
+        "rows": [{"title": "Sanditon"}, {"title": "Sanditon"}],
+        "complete": True,
+    }
+
+
+def test_an_update_that_a_project_adds_to_bulk_update_is_told_too(facts: Arrived) -> None:
+    class Watchful(QuerySet[Any]):
+        def update(self, **kwargs: Any) -> int:
+            Genre.objects.update(name="watched")
+            return super().update(**kwargs)
+
+    (book,) = books("Emma")
+
+    Watchful(Book).bulk_update([book], ["title"])
+
+    assert [event.sender for event in told(facts)] == ["library.Genre", "library.Book"]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_an_update_or_create_is_told_beside_its_save_which_it_causes(facts: Arrived, is_new: bool) -> None:
+    if not is_new:
+        Genre.objects.create(name="Novel", pk=7000)
+
+    genre, created = Genre.objects.update_or_create(pk=7000, defaults={"name": "Poem"})
+
+    assert created is is_new
+    assert only(facts) == {
+        "model": "library.Genre", "operation": "update_or_create", "fields": ["name"],
+        "count": 1, "pks": [genre.pk], "created": is_new,
+    }  # fmt: skip
+    assert [event.causationid for event in facts() if event.action in {"created", "updated"}][-1] == told(facts)[0].id
+
+
+def test_objects_that_pointed_to_a_deleted_one_are_told_to_point_to_nothing(facts: Arrived) -> None:
+    below = Shelf.objects.create()
+    above = Shelf.objects.create(below=below)
+
+    below.delete()
+
+    data = only(facts)
+    assert (data["values"], data["pks"] or data["count"]) in [({"below_id": None}, [above.pk]), ({"below_id": None}, 1)]
+
+
+def test_setting_a_reverse_relation_is_told_as_the_update_that_it_is(facts: Arrived) -> None:
+    author, (book,) = Author.objects.create(name="Jane"), books("Emma")
+
+    author.book_set.add(book)
+    author.book_set.clear()
+
+    assert [event.data["values"] for event in told(facts) if event.data] == [
+        {"author_id": author.pk},
+        {"author_id": None},
+    ]
+
+
+def test_rows_of_an_automatic_through_table_are_told_as_m2m_only(facts: Arrived) -> None:
+    (book,), genre = books("Emma"), Genre.objects.create(name="Novel")
+
+    book.genres.add(genre)
+    book.genres.remove(genre)
+
+    assert told(facts) == []
+
+
+def test_secrets_are_masked_in_values_conditions_and_rows(facts: Arrived) -> None:
+    card = Card.objects.create(pin="1234", api_token="hunter2")
+
+    Card.objects.filter(pin="1234").update(api_token="hunter3")
+    Card.objects.filter(api_token__in=["hunter3"]).update(pin="4321")
+    card.pin = "5555"
+    Card.objects.bulk_update([card], ["pin"])
+    Card.objects.bulk_create([Card(pin="6666")])
+
+    assert len(told(facts)) == 4
+    text = str(told(facts))
+    assert not [secret for secret in ("1234", "4321", "5555", "6666", "hunter2", "hunter3") if secret in text]
+
+
+def test_a_field_that_is_not_told_is_told_neither_as_value_nor_as_condition(facts: Arrived) -> None:
+    with override_settings(HELIOGRAPH_EXCLUDE_FIELDS=["library.Author.name"]):
+        selection.policy.cache_clear()
+
+        Author.objects.filter(name="hidden").update(name="hidden")
+        Author.objects.bulk_create([Author(name="hidden")])
+
+    assert len(told(facts)) == 2
+    assert "hidden" not in str(told(facts))
+
+
+def test_a_call_that_fails_tells_nothing(facts: Arrived) -> None:
+    with pytest.raises(ValidationError):
+        Book.objects.update(price="no number")
+
+    assert told(facts) == []
+
+
+def test_a_call_leaves_with_its_transaction(arrived: Arrived) -> None:
+    with pytest.raises(ArithmeticError), transaction.atomic():
+        Genre.objects.bulk_create([Genre(name="Novel")])
+        raise ArithmeticError
+    with transaction.atomic():
+        Genre.objects.update(name="Poem")
+    Genre.objects.update(name="Poem")
+
+    outcomes = [(event.action, event.outcome) for event in arrived()]
+    assert outcomes == [("bulk_create", "rolledback"), ("update", "committed"), ("update", "autocommit")]
+
+
+class Replica:
+    """Reads from one database and writes to the other."""
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str:
+        return "other"
+
+    def db_for_write(self, model: type[Model], **hints: Any) -> str:
+        return "default"
+
+
+@contextmanager
+def replicated() -> Iterator[None]:
+    before = router.routers
+    router.routers = [Replica()]
+    try:
+        yield
+    finally:
+        router.routers = before
+
+
+@pytest.mark.parametrize("call", ["update", "delete", "bulk_create", "bulk_update", "update_or_create"])
+def test_a_call_waits_for_the_database_it_writes_to_not_for_the_one_it_would_read(facts: Arrived, call: str) -> None:
+    genre = Genre.objects.using("default").create(name="Novel")
+    calls: dict[str, Any] = {
+        "update": lambda: Genre.objects.update(name="x"),
+        "delete": lambda: Genre.objects.none().delete(),
+        "bulk_create": lambda: Genre.objects.bulk_create([Genre(name="x")]),
+        "bulk_update": lambda: Genre.objects.bulk_update([genre], ["name"]),
+        "update_or_create": lambda: Genre.objects.update_or_create(pk=genre.pk, defaults={"name": "x"}),
+    }
+
+    with replicated(), transaction.atomic(using="default"):
+        calls[call]()
+        assert told(facts) == []
+
+    assert [event.outcome for event in told(facts)] == ["committed"]
+
+
+def test_switched_off_the_calls_are_counted_as_holes_and_reported(facts: Arrived) -> None:
+    (book,) = books("Emma")
+    before = pipeline.report().get("hole", 0)
+
+    with override_settings(HELIOGRAPH_BULK=False):
+        Book.objects.update(title="x")
+        Book.objects.bulk_update([book], ["title"])
+        Book.objects.bulk_create([Book(title="y")])
+        Book.objects.all().delete()
+
+    assert told(facts) == []
+    assert pipeline.report()["hole"] == before + 4
+
+
+def test_models_that_are_not_captured_are_neither_told_nor_counted(facts: Arrived) -> None:
+    with override_settings(HELIOGRAPH_EXCLUDE_MODELS=["library.Genre"]):
+        before = pipeline.counts["hole"]
+        Genre.objects.update(name="x")
+
+    assert told(facts) == []
+    assert pipeline.counts["hole"] == before
+
+
+def test_rows_of_an_explicit_through_model_are_its_own(facts: Arrived) -> None:
+    shelf, (book,) = Shelf.objects.create(), books("Emma")
+
+    shelf.books.add(book, through_defaults={"position": 3})
+
+    (created,) = told(facts)
+    assert created.sender == "library.Placement"
+    assert created.data is not None
+    assert created.data["rows"][0]["position"] == 3
+    assert Placement.objects.count() == 1
+
+
+def test_children_and_composite_keys_are_told(facts: Arrived) -> None:
+    book = Audiobook.objects.create(title="Emma")
+    Audiobook.objects.filter(pk=book.pk).update(title="Persuasion", narrator="Ada")
+    Seat.objects.bulk_create([Seat(row="A", number=1)])
+    Seat.objects.filter(pk=("A", 1)).update(taken_by="Ada")
+
+    child, created, updated = (event.data for event in told(facts))
+    assert child is not None
+    assert created is not None
+    assert updated is not None
+    assert (child["values"], child["pks"]) == ({"title": "Persuasion", "narrator": "Ada"}, [book.pk])
+    assert created["pks"] == [["A", 1]]
+    assert updated["count"] == 1
+
+
+def test_many_large_rows_lose_their_values_and_not_what_counts(facts: Arrived) -> None:
+    Note.objects.bulk_create(Note(text=f"{number}" + "x" * 90) for number in range(1000))
+    rows = {str(number): "x" * 150 for number in range(2000)}
+
+    fitted = payload.fitted({"count": 1000, "pks": [1], "rows": rows})
+
+    assert fitted == {"count": 1000, "pks": [1], "truncated": True}
+    assert only(facts)["count"] == 1000
+    assert only(facts)["complete"] is False
+
+
+def test_no_call_costs_a_query(facts: Arrived, django_assert_num_queries: Any) -> None:
+    (_book,) = books("Emma")
+
+    with django_assert_num_queries(1):
+        Book.objects.filter(title="Emma").update(title="x")

@@ -1,0 +1,437 @@
+"""What an update tells: what the row held when it was loaded, against what was saved. Without a query."""
+
+import gc
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import django
+import pytest
+from django.core import serializers
+from django.db import connection, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Concat, Upper
+from django.test import override_settings
+
+from emitter import changes, pipeline, receivers
+from tests.emitter.conftest import Arrived
+from tests.emitter.library.models import Author, Book, Card, Genre, Note, Shelf
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+DataOf = Callable[[], dict[str, Any]]
+
+
+@pytest.fixture
+def last(facts: Arrived) -> DataOf:
+    """Return a function that gives the data of the newest fact."""
+
+    def data() -> dict[str, Any]:
+        found = facts()[-1].data
+        assert found is not None
+        return found
+
+    return data
+
+
+def fresh(title: str = "Emma", **values: Any) -> Book:
+    """Return a book as loaded from the database."""
+    return Book.objects.get(pk=Book.objects.create(title=title, **values).pk)
+
+
+@contextmanager
+def in_mode(mode: str, label: str = "library.Book") -> Iterator[None]:
+    with override_settings(HELIOGRAPH_DIFF={label: mode}):
+        receivers.connect()
+        yield
+
+
+def test_a_change_is_told_against_what_was_loaded(last: DataOf) -> None:
+    book = fresh()
+
+    book.title = "Persuasion"
+    book.save()
+
+    assert last() == {"changes": {"title": ["Emma", "Persuasion"]}, "diff_source": "loaded"}
+
+
+def test_a_second_save_is_told_against_the_first(last: DataOf) -> None:
+    book = fresh()
+    book.title = "Persuasion"
+    book.save()
+
+    book.price = Decimal("1.50")
+    book.save()
+
+    assert last() == {"changes": {"price": ["9.90", "1.50"]}, "diff_source": "saved"}
+
+
+@pytest.mark.parametrize("load", [fresh, lambda: Book.objects.create(title="Emma")])
+def test_a_save_that_changes_nothing_is_counted_and_not_sent(facts: Arrived, load: Callable[[], Book]) -> None:
+    book = load()
+    told, counted = len(facts()), pipeline.counts["no_op"]
+
+    book.save()
+    book.save(update_fields=["title"])
+
+    assert len(facts()) == told
+    assert pipeline.counts["no_op"] == counted + 2
+
+
+def test_values_equal_once_they_are_saved_are_no_change(facts: Arrived) -> None:
+    book = fresh(bought_at=datetime(2026, 1, 2, tzinfo=UTC))
+    told = len(facts())
+
+    book.price = "9.9"
+    book.bought_at = "2026-01-02T00:00:00Z"
+    book.save()
+
+    assert len(facts()) == told
+
+
+def test_values_that_are_equal_in_python_but_not_in_type_are_a_change(last: DataOf) -> None:
+    book = fresh(details={"pages": 1})
+
+    book.details = {"pages": True}
+    book.save()
+
+    assert last()["changes"] == {"details": [{"pages": 1}, {"pages": True}]}
+
+
+def test_a_float_that_is_no_number_is_no_change(facts: Arrived) -> None:
+    shelf = Shelf.objects.get(pk=Shelf.objects.create(height=float("nan")).pk)
+    told = len(facts())
+
+    shelf.save()
+
+    assert len(facts()) == told
+
+
+def test_update_fields_tells_of_no_other_field(last: DataOf) -> None:
+    book = fresh()
+
+    book.title, book.price = "Persuasion", Decimal("1.50")
+    book.save(update_fields=["title"])
+    assert last()["changes"] == {"title": ["Emma", "Persuasion"]}
+
+    book.save()
+    assert last()["changes"] == {"price": ["9.90", "1.50"]}
+
+
+@pytest.mark.parametrize("name", ["author", "author_id"])
+def test_a_foreign_key_is_told_by_its_attribute(last: DataOf, name: str) -> None:
+    book, author = fresh(), Author.objects.create(name="Jane")
+
+    book.author = author
+    book.save(update_fields=[name])
+
+    assert last()["changes"] == {"author_id": [None, author.pk]}
+
+
+def test_an_expression_is_told_as_one_or_as_what_the_database_returned(last: DataOf) -> None:
+    book = fresh()
+
+    book.price = F("price") + 1
+    book.save()
+
+    told = {"expression": "CombinedExpression"} if django.VERSION < (6, 0) else "10.90"
+    assert last()["changes"] == {"price": ["9.90", told]}
+
+
+@pytest.mark.skipif(django.VERSION >= (6, 0), reason="since Django 6.0 a save returns what an expression came to")
+def test_after_an_expression_the_old_value_is_not_known_until_it_is_read(last: DataOf) -> None:
+    note = Note.objects.get(pk=Note.objects.create(text="a", signed_by="me").pk)
+    note.signed_by = Upper(Value("me"))
+    note.save()
+
+    note.signed_by = "you"
+    note.save()
+    assert last()["fields"] == {"signed_by": "you"}
+    assert "signed_by" not in last().get("changes", {})
+
+    note.signed_by = Concat("signed_by", Value("!"))
+    note.save()
+    note.refresh_from_db(fields=["signed_by"])
+    note.signed_by = "they"
+    note.save()
+    assert last()["changes"] == {"signed_by": ["you!", "they"]}
+
+
+def test_json_changed_in_place_is_a_change(last: DataOf) -> None:
+    book = fresh(details={"pages": [1, 2]})
+
+    book.details["pages"].append(3)
+    book.save()
+
+    assert last()["changes"] == {"details": [{"pages": [1, 2]}, {"pages": [1, 2, 3]}]}
+
+
+def test_json_changed_in_place_after_a_save_is_a_change(last: DataOf) -> None:
+    book = Book.objects.create(title="Emma", details={"pages": 1})
+
+    book.details["pages"] = 2
+    book.save()
+
+    assert last()["changes"] == {"details": [{"pages": 1}, {"pages": 2}]}
+
+
+def test_an_array_changed_in_place_is_a_change(last: DataOf) -> None:
+    shelf = Shelf.objects.get(pk=Shelf.objects.create(labels=["old"]).pk)
+
+    shelf.labels.append("new")
+    shelf.save()
+
+    assert last()["changes"] == {"labels": [["old"], ["old", "new"]]}
+
+
+def test_a_file_is_told_by_its_name(last: DataOf) -> None:
+    shelf = Shelf.objects.get(pk=Shelf.objects.create(plan="old.txt").pk)
+    assert shelf.plan.name == "old.txt"
+
+    shelf.plan.name = "new.txt"
+    shelf.save()
+
+    assert last()["changes"] == {"plan": ["old.txt", "new.txt"]}
+
+
+def test_looking_at_a_file_or_at_bytes_changes_nothing(facts: Arrived) -> None:
+    shelf = Shelf.objects.get(pk=Shelf.objects.create(plan="old.txt", stamp=b"\0\1").pk)
+    told = len(facts())
+
+    assert shelf.plan.name == "old.txt"
+    assert bytes(shelf.stamp) == b"\0\1"
+    shelf.save()
+
+    assert len(facts()) == told
+
+
+def test_bytes_are_told_by_type(last: DataOf) -> None:
+    shelf = Shelf.objects.get(pk=Shelf.objects.create(stamp=b"\0").pk)
+
+    shelf.stamp = b"\1"
+    shelf.save()
+
+    assert list(last()["changes"]) == ["stamp"]
+
+
+def test_a_deferred_field_that_is_set_unseen_has_an_unknown_old_value(last: DataOf) -> None:
+    book = Book.objects.only("title").get(pk=fresh().pk)
+
+    book.price = Decimal("1.50")
+    book.save()
+
+    assert last()["fields"]["price"] == "1.50"
+    assert "changes" not in last()
+
+
+def test_a_deferred_field_that_was_read_later_has_a_known_old_value(last: DataOf) -> None:
+    book = Book.objects.defer("price").get(pk=fresh().pk)
+    assert book.price == Decimal("9.90")
+
+    book.price = Decimal("1.50")
+    book.save()
+
+    assert last()["changes"] == {"price": ["9.90", "1.50"]}
+
+
+def test_refreshing_forgets_what_was_set_and_knows_what_is_there(last: DataOf) -> None:
+    book = fresh()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE library_book SET title = 'Elsewhere'")
+    book.title = "unsaved"
+    book.refresh_from_db()
+
+    book.title = "Persuasion"
+    book.save()
+
+    assert last()["changes"] == {"title": ["Elsewhere", "Persuasion"]}
+
+
+@pytest.mark.parametrize("fields", [["title"], ("title",), {"title"}, iter(["title"])])
+def test_refreshing_one_field_knows_no_more_than_that(last: DataOf, fields: Any) -> None:
+    book = fresh()
+    book.title, book.price = "unsaved", Decimal("1.50")
+    book.refresh_from_db(fields=fields)
+
+    book.title = "Persuasion"
+    book.save()
+
+    assert last()["changes"] == {"title": ["Emma", "Persuasion"], "price": ["9.90", "1.50"]}
+
+
+def test_a_changed_primary_key_is_another_row(last: DataOf, facts: Arrived) -> None:
+    book = fresh()
+
+    book.pk = book.pk + 1000
+    book.save()
+
+    event = facts()[-1]
+    assert (event.action, event.subject) == ("created", f"library.Book/{book.pk}")
+    assert last()["fields"]["title"] == "Emma"
+
+
+def test_a_key_changed_to_that_of_another_row_claims_no_old_value_of_it(last: DataOf) -> None:
+    book, other = fresh(), fresh("Persuasion")
+
+    book.pk = other.pk
+    book.save()
+
+    assert last()["fields"]["title"] == "Emma"
+    assert last()["diff_source"] == "none"
+
+
+def test_an_object_that_was_never_loaded_claims_no_old_value(last: DataOf) -> None:
+    kept = fresh()
+
+    Book(pk=kept.pk, title="Persuasion").save()
+
+    assert last()["fields"]["title"] == "Persuasion"
+    assert "changes" not in last()
+    assert last()["diff_source"] == "none"
+
+
+def test_another_database_claims_no_old_value_of_the_first(last: DataOf) -> None:
+    book = fresh()
+    Book.objects.using("other").create(pk=book.pk, title="Elsewhere")
+
+    book.title = "Persuasion"
+    book.save(using="other")
+
+    assert last()["diff_source"] == "none"
+    assert last()["fields"]["title"] == "Persuasion"
+
+
+def test_a_fixture_is_told_as_raw(last: DataOf) -> None:
+    book = fresh()
+    (loaded,) = serializers.deserialize(
+        "json", json.dumps([{"model": "library.book", "pk": book.pk, "fields": {"title": "Persuasion"}}])
+    )
+
+    loaded.save()
+
+    assert last()["raw"] is True
+    assert last()["fields"]["title"] == "Persuasion"
+
+
+def test_a_secret_that_changes_is_told_to_have_changed_and_no_more(last: DataOf) -> None:
+    card = Card.objects.create(pin="1234")
+
+    card.pin = "4321"
+    card.save()
+
+    assert set(last()["changes"]) == {"pin"}
+    assert "1234" not in str(last())
+    assert "4321" not in str(last())
+
+
+def test_the_select_mode_tells_what_the_database_held_whoever_wrote_it(last: DataOf) -> None:
+    with in_mode("select"):
+        book = fresh()
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE library_book SET title = 'Elsewhere'")
+
+        book.title = "Persuasion"
+        book.save()
+
+        assert last() == {"changes": {"title": ["Elsewhere", "Persuasion"]}, "diff_source": "select"}
+
+
+def test_the_select_mode_costs_one_query_and_none_for_a_new_object(
+    facts: Arrived, django_assert_num_queries: Any
+) -> None:
+    with in_mode("select"):
+        with django_assert_num_queries(1):
+            book = Book.objects.create(title="Emma")
+        book.title = "Persuasion"
+        with django_assert_num_queries(2):
+            book.save(force_update=True)
+
+
+def test_the_off_mode_tells_all_values_and_no_change(last: DataOf) -> None:
+    with in_mode("off"):
+        book = fresh()
+
+        book.title = "Persuasion"
+        book.save()
+
+        assert last()["fields"]["title"] == "Persuasion"
+        assert last()["fields"]["price"] == "9.90"
+        assert last()["diff_source"] == "off"
+        assert "changes" not in last()
+
+
+def test_what_was_saved_and_rolled_back_is_no_old_value(last: DataOf) -> None:
+    book = fresh()
+    with pytest.raises(ArithmeticError), transaction.atomic():
+        book.title = "Persuasion"
+        book.save()
+        raise ArithmeticError
+
+    book.title = "Sanditon"
+    book.save()
+
+    assert last() == {"changes": {"title": ["Emma", "Sanditon"]}, "diff_source": "loaded"}
+
+
+def test_a_save_repeated_after_its_rollback_is_a_change_again(last: DataOf) -> None:
+    book = fresh()
+    with pytest.raises(ArithmeticError), transaction.atomic():
+        book.title = "Persuasion"
+        book.save()
+        raise ArithmeticError
+
+    book.save()
+
+    assert last()["changes"] == {"title": ["Emma", "Persuasion"]}
+
+
+def test_what_was_read_in_a_transaction_that_was_rolled_back_is_no_old_value(last: DataOf) -> None:
+    kept = fresh()
+    with pytest.raises(ArithmeticError), transaction.atomic():
+        kept.title = "Persuasion"
+        kept.save()
+        seen = Book.objects.get(pk=kept.pk)
+        raise ArithmeticError
+
+    seen.title = "Sanditon"
+    seen.save()
+
+    assert last()["diff_source"] == "none"
+    assert last()["fields"]["title"] == "Sanditon"
+
+
+def test_an_object_that_lives_long_remembers_no_more_than_it_needs(facts: Arrived) -> None:
+    genre = Genre.objects.create(name="0")
+
+    for number in range(20):
+        with transaction.atomic():
+            genre.name = f"saved {number}"
+            genre.save()
+
+    gc.collect()
+    known: Any = genre._state.heliograph  # type: ignore[attr-defined]
+    length = 0
+    while known is not None:
+        known, length = known.before, length + 1
+    assert length <= 2
+
+
+def test_a_value_that_cannot_be_copied_is_told_with_no_old_one() -> None:
+    class Sealed:
+        def __reduce__(self) -> Any:
+            raise TypeError("sealed")
+
+    assert changes.freeze(Sealed()) is changes.UNKNOWN
+
+
+def test_an_expression_saved_twice_is_two_writes(facts: Arrived) -> None:
+    book = fresh()
+
+    for _ in range(2):
+        book.price = F("price") + 1
+        book.save()
+
+    assert len([event for event in facts() if event.action == "updated"]) == 2

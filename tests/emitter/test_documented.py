@@ -1,0 +1,26 @@
+"""The reference says what the code does: every setting is documented, and every documented one exists."""
+
+import re
+from pathlib import Path
+
+from emitter.conf import all_settings
+from emitter.selection import GROUPS, ON_REQUEST
+
+REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "emitter-settings.md").read_text()
+
+
+def test_every_setting_is_documented_with_its_default_and_no_other_is() -> None:
+    documented = dict(re.findall(r"^\| `(HELIOGRAPH_\w+)` \| (.+?) \|", REFERENCE, re.MULTILINE))
+
+    real = {setting.name: repr(setting.default).replace("'", '"') for setting in all_settings()}
+    worded = {"HELIOGRAPH_SOURCE"}  # whose default is worked out
+    assert documented.keys() == real.keys()
+    assert {name: text for name, text in documented.items() if name not in worded} == {
+        name: f"`{text}`" for name, text in real.items() if name not in worded
+    }
+
+
+def test_every_signal_that_can_be_captured_is_documented() -> None:
+    names = {*ON_REQUEST, *(name for group in GROUPS.values() for name in group)}
+
+    assert {name for name in names if f"`{name}`" not in REFERENCE} == set()
