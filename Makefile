@@ -5,7 +5,7 @@ RUN := $(UV) run --locked
 # Some other project's active virtual environment would only make uv warn.
 unexport VIRTUAL_ENV
 
-.PHONY: help up demo test lint bench-ingest openapi
+.PHONY: help up demo test test-matrix lint bench-ingest bench-emitter openapi
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -19,6 +19,9 @@ demo: $(UV) ## start everything with a shop that sends events
 test: $(UV) ## run the tests, on a Postgres of their own (ARGS="-k partitions")
 	@$(RUN) python -m tests $(ARGS)
 
+test-matrix: $(UV) ## run the emitter's tests on each Django with each Python
+	@UV=$(UV) $(RUN) python -m tests.matrix $(ARGS)
+
 lint: $(UV) ## check style, types and layers
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
@@ -27,6 +30,9 @@ lint: $(UV) ## check style, types and layers
 
 bench-ingest: $(UV) ## measure how many events a second are stored
 	@$(RUN) python -m benchmarks.ingest
+
+bench-emitter: $(UV) ## measure what capturing adds to a save, beside other libraries (ARGS="--rounds 3")
+	@$(RUN) --group bench python -m benchmarks.emitter $(ARGS)
 
 openapi: $(UV) ## write openapi.yaml from the code
 	@$(RUN) python manage.py spectacular --file openapi.yaml
