@@ -1,9 +1,12 @@
 """Events leave after the commit, and what was rolled back doesn't leave as a fact."""
 
+from typing import Any
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test import TestCase
 
+from emitter import pipeline
 from tests.emitter.conftest import Arrived
 from tests.emitter.library.models import Book
 from tests.emitter.library.signals import book_lent
@@ -128,3 +131,21 @@ def test_a_test_case_can_run_the_callbacks_as_django_offers_it(arrived: Arrived)
         transaction.set_rollback(True)
 
     assert len(arrived()) == 2
+
+
+@pytest.mark.parametrize(("name", "value"), [("KEY", ""), ("KEY", "two words"), ("URL", "ftp://example.com")])
+def test_a_bad_configuration_costs_the_project_neither_its_commit_nor_its_callbacks(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, name: str, value: str
+) -> None:
+    monkeypatch.setattr(pipeline, "_worker", None)
+    setattr(settings, f"HELIOGRAPH_{name}", value)
+    ran = []
+
+    with transaction.atomic():
+        Book.objects.create(title="One")
+        transaction.on_commit(lambda: ran.append("mine"))
+
+    assert ran == ["mine"]
+    assert Book.objects.count() == 1
+    pipeline.worker().close(timeout=5)
+    assert pipeline.worker().counts["failed_permanently"] == 2
