@@ -7,6 +7,7 @@ import django
 import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
+from celery.signals import setup_logging
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.signals import post_save
@@ -22,8 +23,13 @@ from tests.emitter.library.models import Author, Book, Genre
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 app = Celery("library", broker="memory://", backend="cache+memory://", set_as_current=False)
-app.conf.worker_hijack_root_logger = False
 app.conf.broker_connection_retry_on_startup = True
+
+
+@setup_logging.connect(weak=False)
+def keep_logging(**_: Any) -> None:
+    """Keep the worker's hands off the root logger, by whose level other tests would hear no warning."""
+
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
