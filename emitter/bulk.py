@@ -252,7 +252,7 @@ def conditions(query: Query) -> dict[str, Any] | None:
         name = target.attname if lookup == "exact" else f"{target.attname}__{lookup}"
         if name in found or not is_simple(lookup, value):
             return None
-        found[name] = [*value] if isinstance(value, list | tuple | set | frozenset) else value
+        found[name] = [one for one in value or () if one is not None] if lookup == "in" else value  # as SQL does
     return found
 
 

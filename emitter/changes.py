@@ -271,11 +271,10 @@ def named_values(instance: Model, update_fields: Collection[str] | None) -> Iter
 
 
 def select(instance: Model, using: str) -> None:
-    """Note what the database holds now. One query."""
-    row = type(instance)._base_manager.using(using).filter(pk=instance.pk).values().first()
-    if row is not None:
-        values = {name: freeze(value) for name, value in row.items()}
-        note(instance, Snapshot(using=using, values=values, source="select", fate=open_fate(using)))
+    """Note what the database holds now, if only that there is no such row. One query."""
+    row = type(instance)._base_manager.using(using).filter(pk=instance.pk).values().first() or {}
+    values = {name: freeze(value) for name, value in row.items()}
+    note(instance, Snapshot(using=using, values=values, source="select", fate=open_fate(using)))
 
 
 def diff(instance: Model, using: str, update_fields: Collection[str] | None) -> Diff:
@@ -287,7 +286,7 @@ def diff(instance: Model, using: str, update_fields: Collection[str] | None) -> 
         name = each.attname
         new = now.get(name, UNKNOWN)
         old = before.get(name, UNKNOWN)
-        if new is old or new is UNKNOWN or each.primary_key:
+        if new is old or new is UNKNOWN or each.primary_key or each.generated:
             continue
         if update_fields is not None and each.name not in update_fields and name not in update_fields:
             continue
@@ -307,7 +306,7 @@ def written(instance: Model, using: str, update_fields: Collection[str] | None) 
 def saved_fields(instance: Model, update_fields: Collection[str] | None) -> Iterator[tuple[Any, Any]]:
     """Yield the fields that a save wrote, with their values: those named, else all that are loaded."""
     for each, value in loaded_fields(instance):
-        if each.primary_key:
+        if each.primary_key or each.generated:  # the database computes the latter, and the instance may be behind
             continue
         if update_fields is None or each.name in update_fields or each.attname in update_fields:
             yield each, value

@@ -409,3 +409,11 @@ def test_no_call_costs_a_query(facts: Arrived, django_assert_num_queries: Any) -
 
     with django_assert_num_queries(1):
         Book.objects.filter(title="Emma").update(title="x")
+
+
+def test_a_condition_on_one_of_several_is_told_without_the_none_that_sql_drops(facts: Arrived) -> None:
+    (book,) = books("Emma")
+
+    Book.objects.filter(pk__in=[book.pk, None]).update(title="Persuasion")
+
+    assert only(facts)["where"] == {"id__in": [book.pk]}

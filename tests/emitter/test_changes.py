@@ -18,7 +18,7 @@ from django.test import override_settings
 
 from emitter import changes, pipeline, receivers
 from tests.emitter.conftest import Arrived
-from tests.emitter.library.models import Author, Book, Card, Genre, Note, Shelf
+from tests.emitter.library.models import Author, Book, Card, Genre, Note, Room, Shelf
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -435,3 +435,16 @@ def test_an_expression_saved_twice_is_two_writes(facts: Arrived) -> None:
         book.save()
 
     assert len([event for event in facts() if event.action == "updated"]) == 2
+
+
+@pytest.mark.parametrize("mode", ["loaded", "off"])
+def test_what_the_database_computes_is_never_told_as_written(last: DataOf, mode: str) -> None:
+    with in_mode(mode, "library.Room"):
+        room = Room.objects.get(pk=Room.objects.create(width=2, length=3).pk)
+
+        room.width = 5
+        room.save()
+
+        data = last()
+        assert "area" not in data.get("changes", {})
+        assert mode == "loaded" or data["fields"] == {"width": 5, "length": 3}

@@ -1,5 +1,6 @@
 """Events leave after the commit, and what was rolled back doesn't leave as a fact."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from django.test import TestCase
 
 from emitter import pipeline
 from tests.emitter.conftest import Arrived
-from tests.emitter.library.models import Book
+from tests.emitter.library.models import Book, Genre
 from tests.emitter.library.signals import book_lent
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -149,3 +150,121 @@ def test_a_bad_configuration_costs_the_project_neither_its_commit_nor_its_callba
     assert Book.objects.count() == 1
     pipeline.worker().close(timeout=5)
     assert pipeline.worker().counts["failed_permanently"] == 2
+
+
+def test_a_savepoint_made_by_hand_takes_its_events_with_it(arrived: Arrived) -> None:
+    with transaction.atomic():
+        Genre.objects.create(name="kept")
+        first = transaction.savepoint()
+        Genre.objects.create(name="gone")
+        second = transaction.savepoint()
+        Genre.objects.create(name="gone too")
+        transaction.savepoint_commit(second)
+        transaction.savepoint_rollback(first)
+        Genre.objects.create(name="kept too")
+
+    outcomes = {event.data["fields"]["name"]: event.outcome for event in arrived() if event.data and event.action}
+    assert outcomes == {"gone": "rolledback", "gone too": "rolledback", "kept": "committed", "kept too": "committed"}
+    assert set(Genre.objects.values_list("name", flat=True)) == {"kept", "kept too"}
+
+
+def test_a_savepoint_from_before_the_first_event_of_a_connection_takes_it_along(arrived: Arrived) -> None:
+    connection.close()
+    connection.__dict__.pop("heliograph", None)
+    with transaction.atomic():
+        savepoint = transaction.savepoint()
+        Genre.objects.create(name="gone")
+        transaction.savepoint_rollback(savepoint)
+
+    assert {event.outcome for event in arrived()} == {"rolledback"}
+
+
+def test_a_released_savepoint_is_decided_by_the_one_around(arrived: Arrived) -> None:
+    with transaction.atomic():
+        with pytest.raises(ArithmeticError), transaction.atomic():
+            with transaction.atomic():
+                Genre.objects.create(name="gone")
+            raise ArithmeticError
+        Genre.objects.create(name="kept")
+
+    assert [event.outcome for event in arrived() if event.action] == ["rolledback", "committed"]
+
+
+def test_a_block_without_a_savepoint_is_decided_by_the_one_around(arrived: Arrived) -> None:
+    with pytest.raises(ArithmeticError), transaction.atomic():
+        with transaction.atomic(savepoint=False):
+            Genre.objects.create(name="gone")
+        raise ArithmeticError
+
+    assert {event.outcome for event in arrived()} == {"rolledback"}
+
+
+def test_a_durable_transaction_is_one_like_any(arrived: Arrived) -> None:
+    with transaction.atomic(durable=True):
+        Genre.objects.create(name="kept")
+
+    assert {event.outcome for event in arrived() if event.action} == {"committed"}
+
+
+def test_a_transaction_marked_for_rollback_is_rolled_back_without_an_error(arrived: Arrived) -> None:
+    with transaction.atomic():
+        Genre.objects.create(name="gone")
+        transaction.set_rollback(True)
+
+    assert {event.outcome for event in arrived()} == {"rolledback"}
+
+
+@pytest.mark.parametrize(("end", "outcome"), [(transaction.commit, "committed"), (transaction.rollback, "rolledback")])
+def test_without_autocommit_an_event_waits_for_the_projects_own_commit(
+    arrived: Arrived, end: Callable[[], None], outcome: str
+) -> None:
+    transaction.set_autocommit(False)
+    try:
+        Genre.objects.create(name="waits")
+        assert arrived() == []
+        end()
+        assert {event.outcome for event in arrived()} == {outcome}
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+    assert Genre.objects.exists() is (outcome == "committed")
+
+
+def test_two_databases_at_once_decide_each_for_themselves(arrived: Arrived) -> None:
+    with transaction.atomic(using="other"):
+        with pytest.raises(ArithmeticError), transaction.atomic():
+            Genre.objects.create(name="here")
+            Genre.objects.using("other").create(name="there")
+            raise ArithmeticError
+        Genre.objects.using("other").create(name="there too")
+
+    outcomes = {event.data["fields"]["name"]: event.outcome for event in arrived() if event.data and event.action}
+    assert outcomes == {"here": "rolledback", "there": "committed", "there too": "committed"}
+
+
+def test_a_transaction_tells_each_event_once(arrived: Arrived) -> None:
+    for _ in range(3):
+        with transaction.atomic():
+            Genre.objects.create(name="one")
+    with transaction.atomic():
+        pass
+
+    told = arrived()
+    assert len({event.id for event in told}) == len(told) == 6
+    assert [int(event.sequence or 0) for event in told] == list(range(1, 7))
+
+
+def test_a_callback_that_saves_and_leaves_more_to_a_commit_tells_all(facts: Arrived) -> None:
+    def later() -> None:
+        with transaction.atomic():
+            Genre.objects.create(name="two")
+            transaction.on_commit(lambda: Genre.objects.create(name="three") and None)
+
+    with transaction.atomic():
+        Genre.objects.create(name="one")
+        transaction.on_commit(later)
+
+    assert [(event.data["fields"]["name"], event.outcome) for event in facts() if event.data] == [
+        ("one", "committed"), ("two", "committed"), ("three", "autocommit"),
+    ]  # fmt: skip

@@ -151,3 +151,13 @@ class Vault(models.Model):
     labels = ArrayField(models.TextField(), default=list)
     opener = models.ForeignKey(Token, on_delete=models.SET_NULL, null=True)
     tokens = models.ManyToManyField(Token, related_name="vaults")
+
+
+class Room(models.Model):
+    """Its area is computed by the database."""
+
+    width = models.IntegerField()
+    length = models.IntegerField()
+    area = models.GeneratedField(
+        expression=models.F("width") * models.F("length"), output_field=models.IntegerField(), db_persist=True
+    )
