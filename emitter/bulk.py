@@ -16,7 +16,8 @@ from django.db.models.sql import UpdateQuery
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND
 
-from emitter import changes, frames, payload, pipeline, selection
+from emitter import frames, memory, payload, pipeline, selection
+from emitter.changes import values_written
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.event import stamp
@@ -168,7 +169,7 @@ def bulk_update(original: Callable[..., int]) -> Callable[..., int]:
 
         def note(fate: Fate | None) -> None:
             for each in objs:  # or the next save() of one would be held against what it held before
-                changes.saved(each, written(self)(), fields, fate)
+                memory.saved(each, written(self)(), values_written(each, fields), fate)
 
         return tell(
             "bulk_update",

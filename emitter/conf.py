@@ -1,4 +1,4 @@
-"""Settings of the emitter: flat ``HELIOGRAPH_*`` names in the project's Django settings, read on access.
+"""Settings of the emitter: flat ``HELIOGRAPH_*`` names in the project's Django settings, read when first asked for.
 
 To add one: a line in `Conf`, a test, a line in docs/reference/emitter-settings.md.
 """
@@ -49,8 +49,10 @@ class Setting(Generic[T]):
     hint: str
     check_id: str
     name: str = field(default="", init=False)
+    attribute: str = field(default="", init=False)
 
     def __set_name__(self, owner: type, attribute: str) -> None:
+        self.attribute = attribute
         self.name = f"HELIOGRAPH_{attribute.upper()}"
 
     @overload
@@ -60,7 +62,10 @@ class Setting(Generic[T]):
     def __get__(self, conf: object, owner: type) -> T: ...
 
     def __get__(self, conf: object | None, owner: type) -> Any:
-        return self if conf is None else self.value
+        if conf is None:
+            return self
+        found = vars(conf)[self.attribute] = self.value  # asked for next, it is found there, at no cost
+        return found
 
     @property
     def value(self) -> T:
@@ -69,7 +74,7 @@ class Setting(Generic[T]):
 
 
 class Conf:
-    """All settings. ``conf.queue_size`` is the value of ``HELIOGRAPH_QUEUE_SIZE`` now."""
+    """All settings: ``conf.queue_size`` is the value of ``HELIOGRAPH_QUEUE_SIZE``."""
 
     url = Setting("", is_text, "The service's address, such as 'https://heliograph.example.com'.", "heliograph.W001")
     key = Setting("", is_text, "A key with the scope events:write, made by manage.py create_key.", "heliograph.W002")
@@ -122,6 +127,11 @@ class Conf:
 
 
 conf = Conf()
+
+
+def forget() -> None:
+    """Have every setting read anew, as Django's signal ``setting_changed`` asks for."""
+    vars(conf).clear()
 
 
 def all_settings() -> list[Setting[Any]]:

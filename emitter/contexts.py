@@ -80,8 +80,7 @@ _current: ContextVar[Context | None] = ContextVar("heliograph_context", default=
 CARRIED = "heliograph.context"
 
 
-def current() -> Context | None:
-    return _current.get()
+current = _current.get
 
 
 def enter(context: Context | None) -> None:

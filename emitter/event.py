@@ -36,7 +36,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="specver
     emitterid: uuid.UUID | None = None
     sequence: str | None = None
     outcome: str | None = None
-    data: dict[str, Any] | None = None
+    data: Any = None  # a dict that JSON can hold, or its JSON as `msgspec.Raw`
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,11 +102,11 @@ class _Mint:
     far in the future are refused.
     """
 
-    __slots__ = ("_last", "_lock", "_prefix", "_random")
+    __slots__ = ("_date", "_last", "_lock", "_random", "_second")
 
     def __init__(self) -> None:
         self._last = 0
-        self._prefix = (0, "1970-01-01T00:00:00")
+        self._second, self._date = 0, "1970-01-01T00:00:00"
         self.renew()
 
     def renew(self) -> None:
@@ -124,16 +124,12 @@ class _Mint:
                 tick = self._last + 1
                 nanoseconds = tick * 1_000_000 >> 12  # `time` says what the id says
             self._last = tick
+            second, rest = divmod(nanoseconds, 1_000_000_000)
+            if second != self._second:
+                self._second, self._date = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            date = self._date
         number = tick >> 12 << 80 | 7 << 76 | (tick & 0xFFF) << 64 | 2 << 62 | self._random.getrandbits(62)
-        second, rest = divmod(nanoseconds, 1_000_000_000)
-        return uuid.UUID(int=number), f"{self._date(second)}.{rest // 1000:06d}Z"
-
-    def _date(self, second: int) -> str:
-        known, prefix = self._prefix
-        if second != known:
-            prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._prefix = second, prefix
-        return prefix
+        return uuid.UUID(int=number), f"{date}.{rest // 1000:06d}Z"
 
 
 _mint = _Mint()

@@ -33,29 +33,21 @@ class Frame:
         self.minted = minted
         self.cause = cause if minted is None else minted[0]
 
+    def identity(self) -> tuple[Stamp, UUID | None]:
+        """Return the identity that this sending's event is to have, and its cause."""
+        if self.minted is None:
+            return stamp(), self.cause
+        minted, self.minted = self.minted, None  # once a sending
+        return minted, self.parent
+
 
 _frame: ContextVar[Frame | None] = ContextVar("heliograph_frame", default=None)
+current = _frame.get
 
 
 def cause() -> UUID | None:
     frame = _frame.get()
     return None if frame is None else frame.cause
-
-
-def own() -> tuple[Stamp | None, UUID | None]:
-    """Return the identity that the event of this sending is to have, if it has one, and its cause. Once a sending."""
-    frame = _frame.get()
-    if frame is None or frame.minted is None:
-        return None, cause()
-    minted, frame.minted = frame.minted, None
-    return minted, frame.parent
-
-
-def become_cause(event_id: UUID) -> None:
-    """Make an event the cause of what happens until the signal that it tells of is sent."""
-    frame = _frame.get()
-    if frame is not None:
-        frame.cause = event_id
 
 
 @contextmanager
@@ -104,14 +96,16 @@ def present(signal: Signal, name: str) -> Callable[[], Any]:
 
 def framed(signal: Signal, name: str) -> Callable[..., Any]:
     send = present(signal, name)
+    enter, leave = _frame.set, _frame.reset
 
     @wraps(getattr(signal, name))
     def method(*args: Any, **kwargs: Any) -> Any:
-        token = _frame.set(Frame(cause()))
+        around = current()
+        token = enter(Frame(None if around is None else around.cause))
         try:
             return send()(*args, **kwargs)
         finally:
-            _frame.reset(token)
+            leave(token)
 
     return method
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Set
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -17,10 +18,11 @@ from django.utils.duration import duration_iso_string
 from django.utils.functional import Promise
 
 from emitter import privacy, selection
-from emitter.changes import Diff, key_names
+from emitter.changes import Diff
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.lazy import unwrapped
+from emitter.memory import layout
 from emitter.selection import Policy
 
 DEPTH = 8  # of nested values; what lies deeper is told by type
@@ -30,14 +32,24 @@ TEXT = 10_000  # characters of one text
 MARGIN = 1_000  # more, looked at before the cut: half a secret doesn't look like one
 SHORT = 200  # characters of one text in an event that would be too large
 DATA = 200_000  # bytes of an event's data; the service takes 256 KiB in all
-INT64 = range(-(2**63), 2**63)
+LEAST, MOST = -(2**63), 2**63 - 1
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# Texts that are told as they are at first sight: no kind of secret is as short and has no other character.
+PLAIN = re.compile(r"[\w.,/-]{0,12}|[\w.,/ -]{0,9}")
+# Values that the encoder writes by itself, of exactly these types, so that no code of the project runs.
+NATIVE = frozenset([type(None), bool, Decimal, UUID, datetime, date, time])
 
 
-def label(model: type[Model]) -> str:
+encode = msgspec.json.Encoder().encode
+
+
+def label_of(model: type[Model]) -> str:
     """Return ``shop.Order``; a proxy counts as what it stands for, since it is the same object."""
     concrete: str = (model._meta.concrete_model or model)._meta.label
     return concrete
+
+
+label: Callable[[type[Model]], str] = cache(label_of)
 
 
 def sender(value: Any) -> str | None:
@@ -54,38 +66,48 @@ def sender(value: Any) -> str | None:
 
 def subject(instance: Model) -> str | None:
     """Return ``shop.Order/42``, ``shop.Line/42,1`` for a composite key; None without one. Reads no deferred field."""
-    key = key_of(type(instance), [instance.__dict__.get(name) for name in key_names(type(instance))])
-    return None if key is None else f"{label(type(instance))}/{key}"
+    model, held = type(instance), instance.__dict__
+    names = layout(model).keys
+    if type(key := held.get(names[0])) is int and len(names) == 1 and not selection.has_secret_key(model):
+        return f"{label(model)}/{key}"
+    keys = [held.get(name) for name in names]
+    return None if None in keys else f"{label(model)}/{key_of(model, keys)}"
 
 
-def key_of(model: type[Model], keys: list[Any]) -> str | None:
+def key_of(model: type[Model], keys: list[Any]) -> str:
     """Return a primary key as text, masked where it is itself a secret, as that of a token is."""
-    if None in keys:
-        return None
     if selection.has_secret_key(model):
         return privacy.mask(keys[0], conf.mask_secret)
-    return ",".join(str(json_safe(key)) for key in keys)
+    return ",".join(str(key if type(key) in NATIVE else json_safe(key)) for key in keys)
 
 
 def fields(instance: Model, policy: Policy) -> dict[str, Any]:
     """Return the fields that are loaded, by attribute name; a deferred one is left out, not fetched."""
-    values = instance.__dict__
-    return {name: told(values[name], secret) for name, secret in policy.fields if name in values}
+    held, found = instance.__dict__, {}
+    for name, is_secret in policy.fields:
+        if name in held:
+            value = held[name]
+            found[name] = value if not is_secret and type(value) in NATIVE else told(value, is_secret)
+    return found
 
 
 def diff(found: Diff, policy: Policy) -> dict[str, Any]:
     """Return the members of ``data`` that tell of a change; empty when nothing that is told has changed."""
-    changes = {
-        name: [told(value, secret) for value in found.changes[name]]
-        for name, secret in policy.fields
-        if name in found.changes
-    }
-    unknown = {name: told(found.fields[name], secret) for name, secret in policy.fields if name in found.fields}
-    return {key: value for key, value in (("changes", changes), ("fields", unknown)) if value}
+    data: dict[str, Any] = {}
+    changes, fields = found.changes, found.fields
+    for name, is_secret in policy.fields:
+        if name in changes:
+            old, new = changes[name]
+            data.setdefault("changes", {})[name] = [told(old, is_secret), told(new, is_secret)]
+        elif name in fields:
+            data.setdefault("fields", {})[name] = told(fields[name], is_secret)
+    return data
 
 
 def told(value: Any, is_secret: bool) -> Any:
-    return privacy.mask(value, conf.mask_secret) if is_secret and value is not None else json_safe(value)
+    if value is None:
+        return None
+    return privacy.mask(value, conf.mask_secret) if is_secret else json_safe(value)
 
 
 def keywords(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,9 +116,9 @@ def keywords(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def named(name: str, value: Any, depth: int = 0, left: "Left | None" = None) -> Any:
-    if value is None or not selection.is_secret_name(name):
-        return json_safe(value, depth, left)
-    return privacy.mask(value, conf.mask_secret)
+    if value is not None and selection.is_secret_name(name):
+        return privacy.mask(value, conf.mask_secret)
+    return json_safe(value, depth, left)
 
 
 class Left:
@@ -109,17 +131,22 @@ class Left:
 
 
 def json_safe(value: Any, depth: int = 0, left: Left | None = None) -> Any:
-    """Return ``value`` as JSON can hold it, of the same type where JSON has it; what it can't hold, by type name."""
-    tell = EXACT.get(type(value))
+    """Return ``value`` as the encoder can write it, of the same type where JSON has it; else by its type's name."""
+    kind = type(value)
+    if left is not None:
+        left.values -= 1
+        if left.values < 0:
+            return type_name(value)
+    if kind in NATIVE:
+        return value
+    if kind is str:
+        return value if PLAIN.fullmatch(value) else text(value)
+    if kind is int:
+        return value if LEAST <= value <= MOST else str(value)
+    if kind is float:
+        return value if math.isfinite(value) else str(value)
     if left is None:
-        if tell is not None:
-            return tell(value)
         left = Left()
-    left.values -= 1
-    if left.values < 0:
-        return type_name(value)
-    if tell is not None:
-        return tell(value)
     try:
         return plain(unwrapped(value), depth, left)
     except Exception as error:  # noqa: BLE001  # a value's own code may fail, which costs the value and not the event
@@ -136,7 +163,7 @@ def plain(value: Any, depth: int, left: Left) -> Any:
         case str() | Promise():
             return text(str(value))
         case int():
-            return int(value) if value in INT64 else str(value)
+            return int(value) if LEAST <= value <= MOST else str(value)
         case float():
             return float(value) if math.isfinite(value) else str(value)
         case Model():
@@ -149,7 +176,9 @@ def plain(value: Any, depth: int, left: Left) -> Any:
 
 def scalar(value: Any, depth: int, left: Left) -> Any:
     match value:
-        case datetime() | date() | time():
+        case datetime() | time():
+            return value.isoformat().replace("+00:00", "Z")  # as the encoder does
+        case date():
             return value.isoformat()
         case timedelta():
             return duration_iso_string(value)
@@ -174,9 +203,11 @@ def type_name(value: Any) -> str:
 
 
 def mapping(value: Mapping[Any, Any], depth: int, left: Left) -> dict[str, Any]:
-    pairs = zip(value.items(), range(ITEMS), strict=False)
-    named_pairs = ((str(json_safe(key)), item) for (key, item), _ in pairs)
-    return {key: named(key, item, depth, left) for key, item in named_pairs}
+    told = {}
+    for (key, item), _ in zip(value.items(), range(ITEMS), strict=False):
+        name = key if type(key) is str and PLAIN.fullmatch(key) else str(json_safe(key))
+        told[name] = named(name, item, depth, left)
+    return told
 
 
 def text(value: str) -> str:
@@ -186,48 +217,20 @@ def text(value: str) -> str:
     return cut if cut.isprintable() else UNSTORABLE.sub("\ufffd", cut)
 
 
-def whole(value: int) -> int | str:
-    return value if value in INT64 else str(value)
+def encoded(data: dict[str, Any]) -> msgspec.Raw:
+    """Return ``data`` as JSON, cut down where it is larger than the service takes."""
+    written = encode(data)
+    return msgspec.Raw(written if len(written) <= DATA else encode(cut(data)))
 
 
-def real(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
-
-
-def same(value: Any) -> Any:
-    return value
-
-
-# How values are told that most fields hold; all others take the longer way. By exact type: no code of theirs runs.
-EXACT: dict[type, Callable[[Any], Any]] = {
-    type(None): same,
-    bool: same,
-    int: whole,
-    float: real,
-    str: text,
-    Decimal: str,
-    UUID: str,
-    **{kind: kind.isoformat for kind in (datetime, date, time)},
-}
-
-
-def fitted(data: dict[str, Any]) -> dict[str, Any]:
-    """Return ``data`` cut down where it is larger than the service takes, which ``truncated`` tells.
-
-    Long texts are cut first, then the largest members are left out.
-    """
-    if size(data) <= DATA:
-        return data
+def cut(data: dict[str, Any]) -> dict[str, Any]:
+    """Return ``data`` cut down, which ``truncated`` tells: long texts first, then the largest members are left out."""
     short: dict[str, Any] = shortened(data)
-    sizes = {name: size(member) for name, member in short.items()}
+    sizes = {name: len(encode(member)) for name, member in short.items()}
     while sum(sizes.values()) > DATA * 0.9:  # the rest for names and commas
         largest = max(sizes, key=sizes.__getitem__)
         del sizes[largest], short[largest]
     return {**short, "truncated": True}
-
-
-def size(value: Any) -> int:
-    return len(msgspec.json.encode(value))
 
 
 def shortened(value: Any) -> Any:

@@ -49,9 +49,11 @@ def emit(
     """
     if not conf.url:
         return None
-    own, cause = frames.own() if minted is None else (minted, frames.cause())
-    event_id, time = own or stamp()
-    now = contexts.current()
+    frame, now = frames.current(), contexts.current()
+    if minted is None and frame is not None:
+        (event_id, time), cause = frame.identity()
+    else:
+        (event_id, time), cause = minted or stamp(), None if frame is None else frame.cause
     event = Event(
         id=event_id,
         time=time,
@@ -64,10 +66,10 @@ def emit(
         correlationid=now.correlationid if now else None,
         causationid=cause,
         traceparent=now.traceparent if now else None,
-        data=payload.fitted(data),
+        data=payload.encoded(data),
     )
-    if minted is None:
-        frames.become_cause(event_id)
+    if minted is None and frame is not None:
+        frame.cause = event_id
     if now is not None:
         now.attribute(event)
     return release(event, using)
@@ -81,7 +83,7 @@ def release(event: Event, using: str | None) -> Fate | None:
         put(event)
         return None
     connection = connections[using]
-    if transactions.is_open(connection):
+    if connection.in_atomic_block or transactions.is_open(connection):
         ledger = transactions.ledger(connection)
         if ledger.is_full:
             counts["transaction_full"] += 1
@@ -114,7 +116,7 @@ def default_source() -> str:
 def put(event: Event) -> None:
     """Queue ``event``. Never raises: after a commit, Django would pass the error on to the project."""
     try:
-        worker().put(event)
+        (_worker or worker()).put(event)
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("put", "An event could not be queued", error)
 

@@ -13,7 +13,7 @@ from django.db.models import DEFERRED, Model
 from django.db.models import signals as db
 from django.dispatch import Signal
 
-from emitter import bulk, changes, contexts, frames, payload, pipeline, selection
+from emitter import bulk, changes, contexts, frames, memory, payload, pipeline, selection
 from emitter.complaints import complain
 from emitter.exceptions import CaptureError
 from emitter.lazy import unwrapped
@@ -76,7 +76,7 @@ def pre_save(sender: type[Model], *, instance: Model, raw: bool, using: str, upd
 def select_before(sender: type[Model], *, instance: Model, using: str, **_: Any) -> None:
     """Ask what the database holds, for models whose changes are to be told against that."""
     if policy_of(sender).mode == "select" and not instance._state.adding:
-        changes.select(instance, using)
+        memory.select(instance, using)
 
 
 @guarded
@@ -87,7 +87,8 @@ def post_save(
     if created:
         found, data = None, dict[str, Any](fields=payload.fields(instance, policy))
     else:
-        found = (changes.written if policy.mode == "off" else changes.diff)(instance, using, update_fields)
+        is_off = policy.mode == "off"
+        found = changes.written(instance, update_fields) if is_off else changes.diff(instance, using, update_fields)
         data = update_data(found, policy, update_fields)
     if not data:
         pipeline.counts["no_op"] += 1
@@ -96,7 +97,13 @@ def post_save(
         data["raw"] = True
     fate = emit_object("post_save", instance, using=using, data=data, action="created" if created else "updated")
     if policy.mode != "off":
-        changes.saved(instance, using, None if created else update_fields, fate, found)
+        memory.saved(
+            instance,
+            using,
+            found.written if found else changes.values_written(instance, None),
+            fate,
+            before=found.before if found else None,
+        )
 
 
 def update_data(found: changes.Diff, policy: Policy, update_fields: Any) -> dict[str, Any]:
@@ -369,7 +376,7 @@ def follow(model: type[Model], chosen: frozenset[str]) -> None:
             attach(signal, receiver, model)
     policy = policy_of(model)
     if "post_save" in chosen and policy.mode == "loaded":
-        changes.watch(model)
+        memory.watch(model)
     if "post_save" in chosen and policy.mode == "select":
         attach(db.pre_save, select_before, model)
     if "m2m_changed" in chosen:

@@ -21,6 +21,7 @@ from django.dispatch import Signal
 from django.utils.module_loading import import_string
 
 from emitter.conf import conf
+from emitter.conf import forget as forget_settings
 from emitter.privacy import is_secret
 
 # Django's own bookkeeping. A session's primary key is a credential, so that it must never leave.
@@ -160,5 +161,6 @@ DJANGOS = [each for module in (db, core, auth, backends) for each in vars(module
 
 def forget(**kwargs: Any) -> None:
     if str(kwargs.get("setting", "")).startswith(("HELIOGRAPH_", "AUTH_USER_MODEL")):
+        forget_settings()
         for remembered in (policy, names, is_secret_name, has_secret_key):
             remembered.cache_clear()

@@ -97,6 +97,7 @@ URL_TOKEN = re.compile(r"(://)(?=[^\d@]{0,64}\d)([\w.%-]{20,512}+)(?=@)", re.ASC
 # Slack's and Discord's webhooks, whose path is the key.
 HOOK = re.compile(r"(hooks\.slack\.com/\w{1,20}/|/api/webhooks/(?=\d{16,20}/))([\w/-]{20,})", re.ASCII)
 
+SEPARATORS = dict.fromkeys(map(ord, " .-"))
 DIGITS = bytes(ord("0") if 48 <= byte < 58 else 32 for byte in range(256))
 CARD = re.compile(
     r"(?<![\w.-])(?:\d{13,19}|\d{4}([ .-])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|\d{4}([ .-])\d{6}\2\d{4,5})"
@@ -140,11 +141,12 @@ def without(text: str, replace: Replace) -> str:
 
 
 def without_runs(text: str, runs: bytes, replace: Replace) -> str:
-    if any(SIGN.search(text, max(0, start - BEFORE_RUN), end) for start, end in spans(runs)):
+    found_at = [(start, end) for start, end in spans(runs) if not text[start:end].isdigit()]
+    if any(SIGN.search(text, max(0, start - BEFORE_RUN), end) for start, end in found_at):
         text = TOKEN.sub(lambda found: replace(found[0]), text)
-    if RESET_SIGN.search(text):
+    if found_at and "-" in text and RESET_SIGN.search(text):
         text = RESET.sub(lambda found: replace(found[0]), text)
-    if SIGNATURE.search(text):
+    if found_at and ":" in text and SIGNATURE.search(text):
         text = SIGNED.sub(lambda found: replace(found[0]), text)
     if "earer " in text or "oken " in text:
         text = BEARER.sub(lambda found: found[0] if is_prose(found[0]) else replace(found[0]), text)
@@ -176,7 +178,7 @@ def without_cards(text: str, replace: Replace) -> str:
     at = done = 0
     while match := CARD.search(text, at):
         at = match.start() + 1
-        for found in (match[0], match[0][:GROUPED]):
+        for found in dict.fromkeys((match[0], match[0][:GROUPED])):
             if is_card(found):
                 kept += [text[done : match.start()], replace(found)]
                 at = done = match.start() + len(found)
@@ -186,7 +188,7 @@ def without_cards(text: str, replace: Replace) -> str:
 
 def is_card(found: str) -> bool:
     """Tell whether ``found`` is a number an issuer may have given: by prefix, length and check digit (ISO/IEC 7812)."""
-    digits = re.sub("[ .-]", "", found)
+    digits = found.translate(SEPARATORS)
     return bool(ISSUED.fullmatch(digits)) and has_luhn_digit(digits) and not (len(digits) == 13 and is_ean(digits))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 from django.test import override_settings
 
 from emitter import pipeline
@@ -19,7 +20,7 @@ class Recorder(Worker):
         self.events: list[Event] = []
 
     def put(self, event: Event) -> bool:
-        self.events.append(event)
+        self.events.append(msgspec.structs.replace(event, data=msgspec.json.decode(event.data)))
         return True
 
     @property

@@ -101,7 +101,8 @@ class Worker:
 
         A dropped event has taken its number, so that the gap tells the service of the loss.
         """
-        self._notice_fork()
+        if self._pid != os.getpid():
+            self._notice_fork()
         with self._lock:
             event.emitterid = self.emitter_id
             self._captured += 1

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from django.contrib.contenttypes.management import create_contenttypes
 from django.db.models.signals import post_migrate
 
 from emitter import pipeline
 from emitter.complaints import complain
-from emitter.event import Event, Result
+from emitter.event import Event, Result, encode_batch
 from emitter.worker import Worker
 
 
@@ -27,7 +28,7 @@ class Shelf:
         self.events: list[Event] = []
 
     def send(self, events: Sequence[Event], *, timeout: float | None = None) -> Result:
-        self.events.extend(events)
+        self.events.extend(msgspec.json.decode(encode_batch(events), type=list[Event]))
         return Result(accepted=len(events), duplicates=0, rejected=0)
 
     def reset(self) -> None:
@@ -48,7 +49,7 @@ def _complaints_are_new() -> None:
 def arrived(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arrived]:
     """Return a function that gives the events that have left, in order."""
     shelf = Shelf()
-    worker = Worker(shelf, interval=60)
+    worker = Worker(shelf, interval=60, batch_size=100_000)  # nothing leaves before it is asked for
     monkeypatch.setattr(pipeline, "_worker", worker)
 
     def events() -> list[Event]:

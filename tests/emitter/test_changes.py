@@ -16,7 +16,8 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat, Upper
 from django.test import override_settings
 
-from emitter import changes, pipeline, receivers
+from emitter import pipeline, receivers
+from emitter.values import UNKNOWN, freeze
 from tests.emitter.conftest import Arrived
 from tests.emitter.library.models import Author, Book, Card, Genre, Note, Room, Shelf
 
@@ -424,7 +425,7 @@ def test_a_value_that_cannot_be_copied_is_told_with_no_old_one() -> None:
         def __reduce__(self) -> Any:
             raise TypeError("sealed")
 
-    assert changes.freeze(Sealed()) is changes.UNKNOWN
+    assert freeze(Sealed()) is UNKNOWN
 
 
 def test_an_expression_saved_twice_is_two_writes(facts: Arrived) -> None:

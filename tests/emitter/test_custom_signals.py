@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+import msgspec
 import pytest
 from django.db.models import QuerySet
 from django.utils.functional import SimpleLazyObject
@@ -68,7 +69,9 @@ def test_a_custom_signal_is_told_under_its_dotted_path(facts: Arrived) -> None:
     ],
 )  # fmt: skip
 def test_any_argument_becomes_json_safe(value: Any, told: Any) -> None:
-    assert payload.keywords({"value": value, "signal": book_lent, "sender": None}) == {"value": told}
+    found = payload.keywords({"value": value, "signal": book_lent, "sender": None})
+
+    assert msgspec.json.decode(payload.encoded(found)) == {"value": told}
 
 
 def test_a_lazy_object_is_never_evaluated() -> None:

@@ -27,7 +27,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 import emitter as package
-from emitter import changes, contexts, pipeline, transactions
+from emitter import contexts, pipeline, transactions, values
 from emitter.event import Event
 from emitter.middleware import HeliographMiddleware
 from emitter.worker import Worker
@@ -448,7 +448,7 @@ APART = {
 WRAPPING = {
     "bulk.tell", "bulk.written", "bulk.readable_twice", "frames.entered", "frames.carried", "frames.cause",
     "transactions.quietly", "payload.type_name", "middleware.begin", "middleware.finish", "bulk.to_be_told",
-    "receivers.quietly_fail_closed", "changes.loaded",
+    "receivers.quietly_fail_closed", "memory.loaded", "memory.open_fate",
 }  # fmt: skip
 
 
@@ -469,7 +469,7 @@ METHODS: list[tuple[Any, str]] = [
     *((transactions.Ledger, name) for name in ("__init__", "hold", "settle", "after_commit", "after_savepoint",
                                                "after_savepoint_rollback", "after_rollback")),
     *((contexts.Context, name) for name in ("__init__", "attribute", "settle", "known_actor")),
-    (Worker, "put"), (Event, "__init__"), (changes.Snapshot, "__init__"), (changes.Frozen, "__init__"),
+    (Worker, "put"), (Event, "__init__"), (values.Frozen, "__init__"),
 ]  # fmt: skip
 
 

@@ -1,0 +1,294 @@
+"""What the database held before a save, remembered when an object was loaded or saved: a diff then costs no query.
+
+A snapshot hangs on ``instance._state`` and is never changed. One that was taken in a transaction knows what became of
+it: once that was rolled back, the snapshot before it is what the database holds.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from copy import copy
+from functools import cache, wraps
+from typing import Any
+
+import msgspec
+from django.db import connections
+from django.db.models import Field, JSONField, Model
+
+from emitter import transactions
+from emitter.complaints import complain
+from emitter.transactions import Fate
+from emitter.values import CONTAINERS, IMMUTABLE, UNKNOWN, Encoded, freeze, is_expression
+
+ATTRIBUTE = "heliograph"  # of instance._state
+WATCHED = "_heliograph_watched"  # of from_db and refresh_from_db
+DECODED = 64  # JSON values that wait for the object that they are of, in all threads
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What the database ``using`` held of one row, by attribute name, and whether it was ``loaded`` or ``saved``."""
+
+    using: str | None
+    values: dict[str, Any]
+    source: str
+    fate: Fate | None = None
+    before: "Snapshot | None" = None
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """A model's columns by attribute name, in order; those that a save writes, with their fields; those of the key.
+
+    ``decoded`` are columns of JSON whose text is remembered; ``is_plain`` tells that no other can change in place.
+    """
+
+    names: tuple[str, ...]
+    written: tuple[tuple[str, "Field[Any, Any]"], ...]
+    keys: tuple[str, ...]
+    decoded: tuple[str, ...]
+    is_plain: bool
+
+
+@cache
+def layout(model: type[Model]) -> Layout:
+    meta = model._meta
+    fields = meta.concrete_fields
+    return Layout(
+        names=tuple(each.attname for each in fields),
+        # Generated columns are computed by the database, and the instance may be behind.
+        written=tuple((each.attname, each) for each in fields if not each.primary_key and not each.generated),
+        keys=tuple(each.attname for each in getattr(meta, "pk_fields", None) or [meta.pk]),
+        decoded=tuple(each.attname for each in fields if isinstance(each, JSONField)),
+        is_plain=not any(is_mutable(each) for each in fields),
+    )
+
+
+def is_mutable(each: Any) -> bool:
+    """Tell whether a field's values must be copied: all but Django's own, and JSON of another form than plain."""
+    if isinstance(each, JSONField) and (each.decoder is not None or type(each) is not JSONField):
+        return True
+    return not type(each).__module__.startswith("django.db.models.")
+
+
+def watch(model: type[Model]) -> None:
+    """Have ``model`` remember what was loaded: three of its methods are wrapped, once."""
+    if WATCHED not in vars(model):
+        setattr(model, WATCHED, True)
+        model.from_db = classmethod(watched_from_db(model))  # type: ignore[assignment,method-assign]
+        for name, watched in (("refresh_from_db", watched_refresh), ("__getstate__", watched_getstate)):
+            setattr(model, name, watched(unwatched(getattr(model, name))))
+
+
+def unwatched(method: Any) -> Any:
+    """Return a method without the wrapping that a parent of its model got."""
+    return method.__wrapped__ if getattr(method, WATCHED, False) else method
+
+
+def watched_from_db(model: type[Model]) -> Any:
+    original = unwatched(model.from_db.__func__)  # type: ignore[attr-defined]  # it is a classmethod
+    fields = model._meta.concrete_fields
+    count, is_plain, waiting, take = len(fields), layout(model).is_plain, transactions.waiting, _decoded.pop
+    places = [place for place, each in enumerate(fields) if isinstance(each, JSONField)] if is_plain else []
+    for place in places:
+        keep_text(fields[place])
+
+    @wraps(original)
+    def from_db(cls: type[Model], db: str | None, field_names: Any, values: Any, *args: Any, **kwargs: Any) -> Any:
+        # Before there is an instance, whose values the project's code may change in place.
+        known: Any
+        if not is_plain or (places and len(values) != count):
+            known = loaded(cls, db, field_names, values)
+        else:
+            texts = [take(id(values[place]), None) for place in places] if places else ()
+            known = (db, field_names, values, texts, open_fate(db) if waiting else None)
+        instance = original(cls, db, field_names, values, *args, **kwargs)
+        try:
+            instance._state.heliograph = known
+        except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+            complain("load", "What was loaded could not be remembered", error)
+        return instance
+
+    setattr(from_db, WATCHED, True)
+    return from_db
+
+
+# The JSON values that were decoded just now, with their texts, by id; `from_db` takes them out, row by row. Each is
+# held here, so that no other value can have its id.
+_decoded: dict[int, tuple[Any, str]] = {}
+
+
+def keep_text(each: Any) -> None:
+    """Have a JSON field keep the text of what it decodes, for `from_db`: no copy is as cheap."""
+    if ATTRIBUTE in each.__dict__:
+        return
+    original = each.from_db_value
+    each.__dict__[ATTRIBUTE] = True
+
+    def from_db_value(value: Any, *args: Any) -> Any:
+        decoded = original(value, *args)
+        if type(decoded) in CONTAINERS:
+            _decoded[id(decoded)] = (decoded, value)
+            if len(_decoded) > DECODED:  # values() and its like make no object that would take them
+                with suppress(RuntimeError, KeyError, StopIteration):  # another thread was faster
+                    del _decoded[next(iter(_decoded))]
+        return decoded
+
+    each.__dict__["from_db_value"] = from_db_value
+
+
+def watched_refresh(original: Any) -> Any:
+    @wraps(original)
+    def refresh_from_db(self: Model, *args: Any, **kwargs: Any) -> Any:
+        fields = args[1] if len(args) > 1 else kwargs.get("fields")
+        if isinstance(fields, Iterator):  # to be read twice
+            fields = list(fields)
+            if len(args) > 1:
+                args = (args[0], fields, *args[2:])
+            else:
+                kwargs["fields"] = fields
+        result = original(self, *args, **kwargs)
+        try:
+            refreshed(self, fields)
+        except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+            complain("load", "What was refreshed could not be remembered", error)
+        return result
+
+    setattr(refresh_from_db, WATCHED, True)
+    return refresh_from_db
+
+
+def watched_getstate(original: Any) -> Any:
+    """Leave what we remember out of pickles: a cache should hold no more for our sake."""
+
+    @wraps(original)
+    def getstate(self: Model) -> Any:
+        state = original(self)
+        try:
+            return without_memory(state)
+        except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+            complain("pickle", "What is remembered could not be left out of a pickle", error)
+        return state
+
+    setattr(getstate, WATCHED, True)
+    return getstate
+
+
+def without_memory(state: Any) -> Any:
+    """Return what ``__getstate__`` gave, which may be of any form and may share its ``_state`` with the instance."""
+    held = state.get("_state") if isinstance(state, dict) else None
+    if ATTRIBUTE not in getattr(held, "__dict__", ()):
+        return state
+    bare = copy(held)
+    delattr(bare, ATTRIBUTE)
+    return {**state, "_state": bare}
+
+
+def snapshot(instance: Model, using: str | None) -> Snapshot:
+    """Return what is known of the row of ``instance`` in ``using``; empty when nothing is."""
+    found: Any = getattr(instance._state, ATTRIBUTE, None)
+    if type(found) is tuple:
+        db, names, values, texts, fate = found
+        held = with_texts(type(instance), by_name(type(instance), names, values), texts)
+        found = Snapshot(using=db, values=held, source="loaded", fate=fate)
+        note(instance, found)
+    while found is not None and found.fate is not None and found.fate.is_rolled_back:
+        found = found.before
+    if found is None or found.using != using or not is_of_row(found, instance):
+        return Snapshot(using=using, values={}, source="none")
+    known: Snapshot = found
+    return known
+
+
+def is_of_row(known: Snapshot, instance: Model) -> bool:
+    values, held = known.values, instance.__dict__
+    return not any(values.get(name, UNKNOWN) != held.get(name) for name in layout(type(instance)).keys)
+
+
+def note(instance: Model, known: Snapshot) -> None:
+    setattr(instance._state, ATTRIBUTE, known)
+
+
+def by_name(model: type[Model], names: Collection[str], values: Collection[Any]) -> dict[str, Any]:
+    """Pair what `from_db` was given: values in the order of the columns, those left out by ``names``."""
+    columns: Collection[str] = layout(model).names
+    if len(values) != len(columns):
+        columns = [name for name in columns if name in names]
+    return dict(zip(columns, values, strict=False))
+
+
+def with_texts(model: type[Model], values: dict[str, Any], texts: Collection[tuple[Any, str] | None]) -> dict[str, Any]:
+    """Put the texts of JSON values in their place, since the values may have been changed since."""
+    for name, found in zip(layout(model).decoded, texts, strict=False):
+        if type(values[name]) not in IMMUTABLE:
+            values[name] = UNKNOWN if found is None else Encoded(found[1])
+    return values
+
+
+def loaded(model: type[Model], using: str | None, names: Any, values: Any) -> Snapshot | None:
+    try:
+        frozen = {name: freeze(value) for name, value in by_name(model, names, values).items()}
+        return Snapshot(using=using, values=frozen, source="loaded", fate=open_fate(using))
+    except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+        complain("load", "What was loaded could not be remembered", error)
+        return None
+
+
+def refreshed(instance: Model, names: Collection[str] | None) -> None:
+    """Note that ``names``, or all loaded fields, hold what the database holds."""
+    using = instance._state.db
+    known, held = snapshot(instance, using), instance.__dict__
+    fresh = {
+        each.attname: freeze(held[each.attname])
+        for each in instance._meta.concrete_fields
+        if each.attname in held and (names is None or each.attname in names or each.name in names)
+    }
+    note(instance, Snapshot(using=using, values={**known.values, **fresh}, source="loaded", fate=open_fate(using)))
+
+
+def select(instance: Model, using: str) -> None:
+    """Note what the database holds now, if only that there is no such row. One query."""
+    row = type(instance)._base_manager.using(using).filter(pk=instance.pk).values().first() or {}
+    values = {name: freeze(value) for name, value in row.items()}
+    note(instance, Snapshot(using=using, values=values, source="select", fate=open_fate(using)))
+
+
+def saved(
+    instance: Model,
+    using: str,
+    written: Mapping[str, Any],
+    fate: Fate | None,
+    before: Snapshot | None = None,
+) -> None:
+    """Note that the database holds what was ``written`` just now, and else what it held ``before``."""
+    if before is None:
+        before = snapshot(instance, using)
+    held = instance.__dict__
+    values = dict(before.values)
+    for name, value in written.items():
+        if type(value) in IMMUTABLE:
+            values[name] = value
+        elif is_expression(value):
+            values.pop(name, None)  # the database computed it, and only it knows
+        else:
+            values[name] = freeze(value)
+    for name in layout(type(instance)).keys:
+        values[name] = held.get(name)
+    is_open = fate is not None and fate.outcome is None
+    earlier = settled(before) if is_open else None
+    note(instance, Snapshot(using=using, values=values, source="saved", fate=fate, before=earlier))
+
+
+def settled(known: Snapshot) -> Snapshot:
+    """Return ``known``, without what was before it once that is of no more use: when it was decided."""
+    if known.fate is None or known.fate.outcome is None:
+        return known
+    return Snapshot(using=known.using, values=known.values, source=known.source)
+
+
+def open_fate(using: str | None) -> Fate | None:
+    """Return the fate that what is read now shares, if anything waits for a commit there."""
+    if using is None or not transactions.waiting:
+        return None
+    try:
+        return transactions.ledger(connections[using]).latest
+    except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+        complain("load", "The transaction of what was loaded could not be followed", error)
+        return None
