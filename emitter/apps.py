@@ -10,9 +10,12 @@ class EmitterConfig(AppConfig):
 
     def ready(self) -> None:
         from emitter import checks, commands, receivers, selection, tasks
+        from emitter.complaints import complain
 
         register(checks.check_configuration)
         setting_changed.connect(selection.forget, dispatch_uid="heliograph.forget")
-        receivers.connect()
-        commands.wrap()
-        tasks.connect()
+        for connect in (receivers.connect, commands.wrap, tasks.connect):
+            try:
+                connect()
+            except Exception as error:  # noqa: BLE001  # the edge to the host project, which starts all the same
+                complain("connect", "The emitter could not be connected: see manage.py check", error)

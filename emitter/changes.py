@@ -27,6 +27,11 @@ class Diff(msgspec.Struct):
         return {**self.fields, **{name: new for name, (_, new) in self.changes.items()}}
 
 
+def found(instance: Model, mode: str, using: str, update_fields: Collection[str] | None) -> Diff:
+    """Return what a save that was done just now changed, or only wrote, as the model's mode asks."""
+    return written(instance, update_fields) if mode == "off" else diff(instance, using, update_fields)
+
+
 def diff(instance: Model, using: str, update_fields: Collection[str] | None) -> Diff:
     """Return what a save that was done just now changed, against what was known before."""
     known = snapshot(instance, using)

@@ -4,8 +4,8 @@ While a captured signal is being sent, its event is the cause of whatever its re
 to the commit.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
@@ -13,32 +13,18 @@ from uuid import UUID
 
 from django.dispatch import Signal
 
-from emitter.event import stamp
-
 TRACED = "_heliograph_traced"
 
-Stamp = tuple[UUID, str]
+Tell = Callable[..., None]
 
 
 class Frame:
-    """One sending of a signal. It starts with the cause that it was sent by, and gets its own event's id.
+    """One sending of a signal. It starts with the cause that it was sent by, and gets its own event's id."""
 
-    ``minted`` is that event's identity and ``parent`` its cause where the id had to be known before it is made.
-    """
+    __slots__ = ("cause",)
 
-    __slots__ = ("cause", "minted", "parent")
-
-    def __init__(self, cause: UUID | None, minted: Stamp | None = None) -> None:
-        self.parent = cause
-        self.minted = minted
-        self.cause = cause if minted is None else minted[0]
-
-    def identity(self) -> tuple[Stamp, UUID | None]:
-        """Return the identity that this sending's event is to have, and its cause."""
-        if self.minted is None:
-            return stamp(), self.cause
-        minted, self.minted = self.minted, None  # once a sending
-        return minted, self.parent
+    def __init__(self, cause: UUID | None) -> None:
+        self.cause = cause
 
 
 _frame: ContextVar[Frame | None] = ContextVar("heliograph_frame", default=None)
@@ -65,27 +51,30 @@ def carried(function: Callable[[], object]) -> Callable[[], object]:
     if now is None:
         return function
 
-    @wraps(function)
     def later() -> object:
         with entered(now):
             return function()
 
+    with suppress(Exception):  # what looks like a function needn't be one
+        return wraps(function)(later)
     return later
 
 
-def trace(signal: Signal, *, is_always_told: bool = False) -> None:
-    """Wrap the sending methods of ``signal``, on the instance, so that each sending has a frame. Once only.
+def trace(signal: Signal, name: str = "", tell: Tell | None = None) -> None:
+    """Wrap the sending methods of ``signal``, on the instance, so that each sending has a frame.
 
-    ``is_always_told`` gives each asynchronous sending its event's id at once: Django starts the asynchronous receivers
-    before the synchronous ones, such as ours, have ended.
+    ``tell`` is called first with what is sent, once for each ``name``, and must not raise. So it is no receiver: it
+    stands in no result, and nobody who mutes or counts receivers meets it.
     """
-    if signal.__dict__.get(TRACED):
-        return
-    for name in ("send", "send_robust"):
-        setattr(signal, name, framed(signal, name))
-    for name in ("asend", "asend_robust"):
-        setattr(signal, name, aframed(signal, name, is_always_told))
-    setattr(signal, TRACED, True)
+    tellers: dict[str, Tell] | None = signal.__dict__.get(TRACED)
+    if tellers is None:
+        tellers = signal.__dict__[TRACED] = {}
+        for method in ("send", "send_robust"):
+            setattr(signal, method, framed(signal, method, tellers))
+        for method in ("asend", "asend_robust"):
+            setattr(signal, method, aframed(signal, method, tellers))
+    if tell is not None:
+        tellers[name] = tell
 
 
 def present(signal: Signal, name: str) -> Callable[[], Any]:
@@ -94,7 +83,7 @@ def present(signal: Signal, name: str) -> Callable[[], Any]:
     return lambda: held if held is not None else getattr(type(signal), name).__get__(signal)
 
 
-def framed(signal: Signal, name: str) -> Callable[..., Any]:
+def framed(signal: Signal, name: str, tellers: Mapping[str, Tell]) -> Callable[..., Any]:
     send = present(signal, name)
     enter, leave = _frame.set, _frame.reset
 
@@ -103,6 +92,8 @@ def framed(signal: Signal, name: str) -> Callable[..., Any]:
         around = current()
         token = enter(Frame(None if around is None else around.cause))
         try:
+            for tell in tellers.values():
+                tell(*args, **kwargs)
             return send()(*args, **kwargs)
         finally:
             leave(token)
@@ -110,15 +101,18 @@ def framed(signal: Signal, name: str) -> Callable[..., Any]:
     return method
 
 
-def aframed(signal: Signal, name: str, is_always_told: bool) -> Callable[..., Any]:
+def aframed(signal: Signal, name: str, tellers: Mapping[str, Tell]) -> Callable[..., Any]:
     asend = present(signal, name)
 
     @wraps(getattr(signal, name))
     async def method(*args: Any, **kwargs: Any) -> Any:
-        token = _frame.set(Frame(cause(), stamp() if is_always_told else None))
+        token = _frame.set(Frame(cause()))
         try:
+            for tell in tellers.values():
+                tell(*args, **kwargs)
             return await asend()(*args, **kwargs)
         finally:
-            _frame.reset(token)
+            with suppress(ValueError):  # closed from another context, where there is nothing to leave
+                _frame.reset(token)
 
     return method

@@ -68,13 +68,17 @@ def is_mutable(each: Any) -> bool:
     return not type(each).__module__.startswith("django.db.models.")
 
 
-def watch(model: type[Model]) -> None:
-    """Have ``model`` remember what was loaded: three of its methods are wrapped, once."""
-    if WATCHED not in vars(model):
+def watch(model: type[Model], *, is_loaded: bool) -> None:
+    """Have ``model`` keep what we remember out of pickles and, with ``is_loaded``, remember what was loaded. Once."""
+    if not vars(model).get("__getstate__") or not getattr(model.__getstate__, WATCHED, False):
+        setattr(model, "__getstate__", watched_getstate(unwatched(model.__getstate__)))  # noqa: B010
+    if is_loaded and WATCHED not in vars(model):
         setattr(model, WATCHED, True)
         model.from_db = classmethod(watched_from_db(model))  # type: ignore[assignment,method-assign]
-        for name, watched in (("refresh_from_db", watched_refresh), ("__getstate__", watched_getstate)):
-            setattr(model, name, watched(unwatched(getattr(model, name))))
+        if not getattr(
+            Model.refresh_from_db, WATCHED, False
+        ):  # called by all overrides: only here is known what it loads
+            Model.refresh_from_db = watched_refresh(Model.refresh_from_db)  # type: ignore[method-assign]
 
 
 def unwatched(method: Any) -> Any:
@@ -122,8 +126,8 @@ def keep_text(each: Any) -> None:
     original = each.from_db_value
     each.__dict__[ATTRIBUTE] = True
 
-    def from_db_value(value: Any, *args: Any) -> Any:
-        decoded = original(value, *args)
+    def from_db_value(value: Any, expression: Any, connection: Any) -> Any:
+        decoded = original(value, expression, connection)
         if type(decoded) in CONTAINERS:
             _decoded[id(decoded)] = (decoded, value)
             if len(_decoded) > DECODED:  # values() and its like make no object that would take them
@@ -146,7 +150,8 @@ def watched_refresh(original: Any) -> Any:
                 kwargs["fields"] = fields
         result = original(self, *args, **kwargs)
         try:
-            refreshed(self, fields)
+            if WATCHED in vars(type(self)):
+                refreshed(self, fields)
         except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
             complain("load", "What was refreshed could not be remembered", error)
         return result
@@ -240,7 +245,10 @@ def refreshed(instance: Model, names: Collection[str] | None) -> None:
         for each in instance._meta.concrete_fields
         if each.attname in held and (names is None or each.attname in names or each.name in names)
     }
-    note(instance, Snapshot(using=using, values={**known.values, **fresh}, source="loaded", fate=open_fate(using)))
+    fate = open_fate(using)
+    before = settled(known) if fate is not None and known.values else None
+    values = {**known.values, **fresh}
+    note(instance, Snapshot(using=using, values=values, source="loaded", fate=fate, before=before))
 
 
 def select(instance: Model, using: str) -> None:

@@ -2,11 +2,12 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Collection, Mapping, Set
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import cache
+from types import BuiltinFunctionType, FunctionType, MethodType, NoneType
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +23,9 @@ from emitter.changes import Diff
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.lazy import unwrapped
-from emitter.memory import layout
+from emitter.memory import Snapshot, layout
 from emitter.selection import Policy
+from emitter.values import UNKNOWN, Column, column_of, thaw
 
 DEPTH = 8  # of nested values; what lies deeper is told by type
 ITEMS = 200  # of one list or mapping
@@ -33,6 +35,9 @@ MARGIN = 1_000  # more, looked at before the cut: half a secret doesn't look lik
 SHORT = 200  # characters of one text in an event that would be too large
 DATA = 200_000  # bytes of an event's data; the service takes 256 KiB in all
 LEAST, MOST = -(2**63), 2**63 - 1
+MOST_DIGITS = 10**4000  # Python writes no number of more than 4,300 digits
+CALLABLE = type | FunctionType | MethodType | BuiltinFunctionType
+NAMING = ("name", "key", "field")  # members that name what is in the member ``value``
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Texts that are told as they are at first sight: no kind of secret is as short and has no other character.
 PLAIN = re.compile(r"[\w.,/-]{0,12}|[\w.,/ -]{0,9}")
@@ -54,13 +59,16 @@ label: Callable[[type[Model]], str] = cache(label_of)
 
 def sender(value: Any) -> str | None:
     """Return the sender of a signal: a model's label, a class's or function's dotted path, else its type's."""
+    kind = type(value)
     if value is None:
         return None
-    if isinstance(value, type) and issubclass(value, Model):
+    if issubclass(kind, str):
+        return text(str.__str__(value))
+    if issubclass(kind, Model):
+        return label(kind)
+    if issubclass(kind, type) and issubclass(value, Model):
         return label(value)
-    if isinstance(value, str):
-        return text(value)
-    named = value if hasattr(value, "__qualname__") else type(value)
+    named = value if issubclass(kind, CALLABLE) else kind
     return f"{named.__module__}.{named.__qualname__}"
 
 
@@ -70,8 +78,13 @@ def subject(instance: Model) -> str | None:
     names = layout(model).keys
     if type(key := held.get(names[0])) is int and len(names) == 1 and not selection.has_secret_key(model):
         return f"{label(model)}/{key}"
-    keys = [held.get(name) for name in names]
+    keys = [each.stored(held.get(name)) for name, each in zip(names, key_columns(model), strict=True)]
     return None if None in keys else f"{label(model)}/{key_of(model, keys)}"
+
+
+@cache
+def key_columns(model: Any) -> tuple[Column, ...]:
+    return tuple(column_of(each) for each in model._meta.concrete_fields if each.attname in layout(model).keys)
 
 
 def key_of(model: type[Model], keys: list[Any]) -> str:
@@ -81,26 +94,38 @@ def key_of(model: type[Model], keys: list[Any]) -> str:
     return ",".join(str(key if type(key) in NATIVE else json_safe(key)) for key in keys)
 
 
-def fields(instance: Model, policy: Policy) -> dict[str, Any]:
-    """Return the fields that are loaded, by attribute name; a deferred one is left out, not fetched."""
+def fields(instance: Model, policy: Policy, names: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the fields that are loaded, or those of ``names``; a deferred one is left out, not fetched."""
     held, found = instance.__dict__, {}
-    for name, is_secret in policy.fields:
-        if name in held:
+    for name, is_secret, column in policy.columns:
+        if name in held and (names is None or name in names):
             value = held[name]
+            kind = column.kind
+            if kind is not type(value) or kind is Decimal:
+                value = column.stored(value)
             found[name] = value if not is_secret and type(value) in NATIVE else told(value, is_secret)
     return found
+
+
+def deleted(known: Snapshot, instance: Model, policy: Policy) -> dict[str, Any]:
+    """Return what a row held, as far as it is known; else what the object holds, and ``diff_source`` says which."""
+    if policy.mode == "off" or known.source == "none":
+        return {"fields": fields(instance, policy), "diff_source": "off" if policy.mode == "off" else "none"}
+    held = ((name, secret, column, thaw(known.values.get(name, UNKNOWN))) for name, secret, column in policy.columns)
+    found = {name: told(column.stored(value), secret) for name, secret, column, value in held if value is not UNKNOWN}
+    return {"fields": found, "diff_source": known.source}
 
 
 def diff(found: Diff, policy: Policy) -> dict[str, Any]:
     """Return the members of ``data`` that tell of a change; empty when nothing that is told has changed."""
     data: dict[str, Any] = {}
     changes, fields = found.changes, found.fields
-    for name, is_secret in policy.fields:
+    for name, is_secret, column in policy.columns:
         if name in changes:
-            old, new = changes[name]
-            data.setdefault("changes", {})[name] = [told(old, is_secret), told(new, is_secret)]
+            pair = [told(column.stored(value), is_secret) for value in changes[name]]
+            data.setdefault("changes", {})[name] = pair
         elif name in fields:
-            data.setdefault("fields", {})[name] = told(fields[name], is_secret)
+            data.setdefault("fields", {})[name] = told(column.stored(fields[name]), is_secret)
     return data
 
 
@@ -112,7 +137,8 @@ def told(value: Any, is_secret: bool) -> Any:
 
 def keywords(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments of a signal, without ``signal`` and ``sender``."""
-    return {name: named(name, value) for name, value in arguments.items() if name not in {"signal", "sender"}}
+    told = {name: value for name, value in arguments.items() if name not in {"signal", "sender"}}
+    return {text(name): named(name, value) for (name, value), _ in zip(told.items(), range(ITEMS), strict=False)}
 
 
 def named(name: str, value: Any, depth: int = 0, left: "Left | None" = None) -> Any:
@@ -122,7 +148,7 @@ def named(name: str, value: Any, depth: int = 0, left: "Left | None" = None) -> 
 
 
 class Left:
-    """How many values of one argument may still be told."""
+    """How much of one argument may still be told: so many values, of which a long text counts as several."""
 
     __slots__ = ("values",)
 
@@ -133,81 +159,110 @@ class Left:
 def json_safe(value: Any, depth: int = 0, left: Left | None = None) -> Any:
     """Return ``value`` as the encoder can write it, of the same type where JSON has it; else by its type's name."""
     kind = type(value)
-    if left is not None:
-        left.values -= 1
-        if left.values < 0:
-            return type_name(value)
     if kind in NATIVE:
         return value
+    if left is not None:
+        left.values -= 1 if kind is not str else 1 + len(value) // SHORT
+        if left.values < 0:
+            return type_name(value)
     if kind is str:
         return value if PLAIN.fullmatch(value) else text(value)
     if kind is int:
-        return value if LEAST <= value <= MOST else str(value)
+        return whole(value)
     if kind is float:
         return value if math.isfinite(value) else str(value)
-    if left is None:
-        left = Left()
     try:
-        return plain(unwrapped(value), depth, left)
+        return plain(unwrapped(value), depth, left or Left())
     except Exception as error:  # noqa: BLE001  # a value's own code may fail, which costs the value and not the event
         complain("payload", "A value could not be told", error)
         return type_name(value)
 
 
 def plain(value: Any, depth: int, left: Left) -> Any:
-    match value:
-        case None | bool():
-            return value
-        case Enum():
-            return json_safe(value.value, depth, left)
-        case str() | Promise():
-            return text(str(value))
-        case int():
-            return int(value) if LEAST <= value <= MOST else str(value)
-        case float():
-            return float(value) if math.isfinite(value) else str(value)
-        case Model():
-            return subject(value) or label(type(value))
-        case QuerySet():
-            return f"<QuerySet of {label(value.model)}>"
-        case _:
-            return scalar(value, depth, left)
+    kind = type(value)  # and never isinstance(), which asks the value itself
+    if issubclass(kind, bool | NoneType):
+        return value
+    if issubclass(kind, Enum):
+        return json_safe(value.value, depth, left)
+    if issubclass(kind, str):
+        return text(str.__str__(value))
+    if issubclass(kind, Promise):
+        return text(str(value)) if is_translation(value) else type_name(value)
+    if issubclass(kind, int):
+        return whole(int(value))
+    if issubclass(kind, float):
+        return json_safe(float(value))
+    if issubclass(kind, Model):
+        return subject(value) or label(kind)
+    if issubclass(kind, QuerySet):
+        return f"<QuerySet of {label(value.model)}>"
+    return scalar(value, kind, depth, left)
 
 
-def scalar(value: Any, depth: int, left: Left) -> Any:
-    match value:
-        case datetime() | time():
-            return value.isoformat().replace("+00:00", "Z")  # as the encoder does
-        case date():
-            return value.isoformat()
-        case timedelta():
-            return duration_iso_string(value)
-        case Decimal() | UUID():
-            return str(value)
-        case File():
-            return None if value.name is None else text(str(value.name))
-        case Mapping() if depth < DEPTH:
-            return mapping(value, depth + 1, left)
-        case list() | tuple() | Set() if depth < DEPTH:
-            return [json_safe(item, depth + 1, left) for item, _ in zip(value, range(ITEMS), strict=False)]
-        case type():
-            return f"{value.__module__}.{value.__qualname__}"
-        case _ if hasattr(type(value), "resolve_expression"):
-            return {"expression": type(value).__qualname__}
-        case _:
-            return type_name(value)
+def scalar(value: Any, kind: type, depth: int, left: Left) -> Any:
+    if issubclass(kind, datetime | time):
+        return value.isoformat().replace("+00:00", "Z")  # as the encoder does
+    if issubclass(kind, date):
+        return value.isoformat()
+    if issubclass(kind, timedelta):
+        return duration_iso_string(value)
+    if issubclass(kind, Decimal | UUID):
+        return str(value)
+    if issubclass(kind, File):
+        return None if value.name is None else text(str(value.name))
+    if issubclass(kind, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if hasattr(kind, "resolve_expression"):
+        return {"expression": kind.__qualname__}
+    if depth < DEPTH and issubclass(kind, Mapping):
+        return mapping(value, depth + 1, left)
+    if depth < DEPTH and issubclass(kind, list | tuple | Set):
+        return several(value, kind, depth + 1, left)
+    return type_name(value)
 
 
-def type_name(value: Any) -> str:
-    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+def several(value: Any, kind: type, depth: int, left: Left) -> Any:
+    """Return a list; of a named tuple, a mapping; a pair of a secret name and a value without the value."""
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return mapping(dict(zip(kind._fields, value, strict=False)), depth, left)
+    if issubclass(kind, list | tuple) and len(value) == 2 and type(value[0]) is str and value[1] is not None:
+        return [json_safe(value[0], depth, left), named(value[0], value[1], depth, left)]
+    return [json_safe(item, depth, left) for item, _ in zip(value, range(ITEMS), strict=False)]
 
 
 def mapping(value: Mapping[Any, Any], depth: int, left: Left) -> dict[str, Any]:
     told = {}
+    # As {"name": "password", "value": "…"} has it.
+    is_secret = any(type(value.get(key)) is str and selection.is_secret_name(value[key]) for key in NAMING)
     for (key, item), _ in zip(value.items(), range(ITEMS), strict=False):
-        name = key if type(key) is str and PLAIN.fullmatch(key) else str(json_safe(key))
-        told[name] = named(name, item, depth, left)
+        name = key if type(key) is str and PLAIN.fullmatch(key) else key_text(key)
+        told[name] = named("secret" if is_secret and name == "value" else name, item, depth, left)
     return told
+
+
+def key_text(key: Any) -> str:
+    kind = type(key)
+    if issubclass(kind, Enum):
+        return text(str(key.name))
+    return text(key.decode("latin-1")) if issubclass(kind, bytes) else str(json_safe(key))
+
+
+def is_translation(value: Any) -> bool:
+    """Tell whether a lazy value is Django's own text or address, so that none of the project's code makes it."""
+    function = value.__reduce__()[1][0]
+    return str(getattr(function, "__module__", "")).startswith("django.")
+
+
+def whole(value: int) -> int | str:
+    """Return a number, as text where it is beyond 64 bits."""
+    if LEAST <= value <= MOST:
+        return value
+    return str(value) if abs(value) < MOST_DIGITS else "<builtins.int>"
+
+
+def type_name(value: Any) -> str:
+    kind = type(value)
+    return f"<{type.__getattribute__(kind, '__module__')}.{type.__getattribute__(kind, '__qualname__')}>"
 
 
 def text(value: str) -> str:
@@ -227,9 +282,12 @@ def cut(data: dict[str, Any]) -> dict[str, Any]:
     """Return ``data`` cut down, which ``truncated`` tells: long texts first, then the largest members are left out."""
     short: dict[str, Any] = shortened(data)
     sizes = {name: len(encode(member)) for name, member in short.items()}
-    while sum(sizes.values()) > DATA * 0.9:  # the rest for names and commas
-        largest = max(sizes, key=sizes.__getitem__)
-        del sizes[largest], short[largest]
+    left = sum(sizes.values())
+    for largest in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if left <= DATA * 0.9:  # the rest for names and commas
+            break
+        left -= sizes[largest]
+        del short[largest]
     return {**short, "truncated": True}
 
 

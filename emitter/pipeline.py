@@ -50,10 +50,7 @@ def emit(
     if not conf.url:
         return None
     frame, now = frames.current(), contexts.current()
-    if minted is None and frame is not None:
-        (event_id, time), cause = frame.identity()
-    else:
-        (event_id, time), cause = minted or stamp(), None if frame is None else frame.cause
+    event_id, time = minted or stamp()
     event = Event(
         id=event_id,
         time=time,
@@ -64,7 +61,7 @@ def emit(
         action=action,
         actor=actor,
         correlationid=now.correlationid if now else None,
-        causationid=cause,
+        causationid=None if frame is None else frame.cause,
         traceparent=now.traceparent if now else None,
         data=payload.encoded(data),
     )
@@ -87,7 +84,7 @@ def release(event: Event, using: str | None) -> Fate | None:
         ledger = transactions.ledger(connection)
         if ledger.is_full:
             counts["transaction_full"] += 1
-            return ledger.latest
+            return ledger.fate_of_now()
         return ledger.hold(event, decided)
     event.outcome = "autocommit" if event.action else None
     put(event)

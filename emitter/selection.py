@@ -23,6 +23,7 @@ from django.utils.module_loading import import_string
 from emitter.conf import conf
 from emitter.conf import forget as forget_settings
 from emitter.privacy import is_secret
+from emitter.values import Column, column_of
 
 # Django's own bookkeeping. A session's primary key is a credential, so that it must never leave.
 NEVER = ("admin.LogEntry", "auth.Permission", "contenttypes.*", "sessions.*", "heliograph.*")
@@ -52,6 +53,7 @@ class Policy:
 
     label: str
     fields: tuple[tuple[str, bool], ...]  # attribute name, and whether it is secret, of those that are told
+    columns: tuple[tuple[str, bool, Column], ...]  # of the same, with what their columns hold
     mode: str  # "loaded", "select" or "off"
     fail_closed: bool
 
@@ -61,26 +63,36 @@ def policy(model: type[Model]) -> Policy | None:
     """Return how ``model`` is captured; None when it isn't. A proxy is captured as what it stands for."""
     concrete = model._meta.concrete_model or model
     label = concrete._meta.label
-    if not is_chosen(concrete):
+    if not is_chosen(model):
         return None
+    columns = tuple((each.attname, is_secret_field(each), column_of(each)) for each in told_fields(concrete))
     return Policy(
         label=label,
-        fields=tuple((each.attname, is_secret_field(each)) for each in told_fields(concrete)),
+        fields=tuple((name, secret) for name, secret, _ in columns),
+        columns=columns,
         mode=next((mode for pattern, mode in conf.diff.items() if matches(label, [pattern])), "loaded"),
         fail_closed=matches(label, conf.fail_closed),
     )
 
 
 def is_chosen(model: type[Model]) -> bool:
-    label = model._meta.label
-    if matches(label, NEVER) or matches(label, conf.exclude_models):
+    if is_excluded_model(model):
         return False
-    chosen = set(conf.models)
+    chosen, concrete = set(conf.models), model._meta.concrete_model or model
     return (
-        matches(label, conf.models)
-        or ("@own" in chosen and is_own(model._meta.app_config))
-        or ("@user" in chosen and label.lower() == settings.AUTH_USER_MODEL.lower())
+        any(matches(label, conf.models) for label in labels(model))
+        or ("@own" in chosen and is_own(concrete._meta.app_config))
+        or ("@user" in chosen and concrete._meta.label_lower == settings.AUTH_USER_MODEL.lower())
     )
+
+
+def labels(model: type[Model]) -> set[str]:
+    """Return a model's label, and of a proxy that of the model it stands for, too."""
+    return {model._meta.label, (model._meta.concrete_model or model)._meta.label}
+
+
+def is_excluded_model(model: type[Model]) -> bool:
+    return any(matches(label, [*NEVER, *conf.exclude_models]) for label in labels(model))
 
 
 def is_own(config: AppConfig | None) -> bool:
@@ -90,10 +102,14 @@ def is_own(config: AppConfig | None) -> bool:
 
 
 def told_fields(model: type[Model]) -> "Iterator[Field[Any, Any]]":
-    label = model._meta.label
-    for each in model._meta.concrete_fields:
-        if not matches(f"{label}.{each.name}", conf.exclude_fields):
-            yield each
+    return (each for each in model._meta.concrete_fields if not is_excluded(each, model))
+
+
+def is_excluded(each: Any, model: type[Model] | None = None) -> bool:
+    """Tell whether a field is not to be told: by its name or its column's, of ``model`` or of what it inherits from."""
+    owners = {each.model._meta.label, (model or each.model)._meta.label}
+    names = {each.name, each.attname or each.name}
+    return any(matches(f"{owner}.{name}", conf.exclude_fields) for owner in owners for name in names)
 
 
 @lru_cache(maxsize=10_000)
@@ -138,13 +154,18 @@ def unknown_names() -> list[str]:
 def custom_signals() -> Iterator[tuple[str, Signal]]:
     """Yield the paths and signals that ``HELIOGRAPH_CUSTOM_SIGNALS`` names; raise ImportError for one that is none."""
     for path in conf.custom_signals:
-        if path.endswith(".*"):
-            yield from all_of(path.removesuffix(".*"))
-        else:
-            found = import_string(path)
-            if not isinstance(found, Signal):
-                raise ImportError(f"{path} is no signal")
-            yield path, found
+        yield from signals_at(path)
+
+
+def signals_at(path: str) -> Iterator[tuple[str, Signal]]:
+    """Yield the path and signal that ``path`` names, or all of a module or an app; raise ImportError for none."""
+    if path.endswith(".*"):
+        yield from all_of(path.removesuffix(".*"))
+        return
+    found = import_string(path)
+    if not isinstance(found, Signal):
+        raise ImportError(f"{path} is no signal")
+    yield path, found
 
 
 def all_of(name: str) -> Iterator[tuple[str, Signal]]:

@@ -23,6 +23,10 @@ waiting: set[int] = set()  # which ledgers hold anything, of all threads; asked 
 Decided = Callable[[Any, str], None]
 
 
+def nothing(what: Any, outcome: str) -> None:
+    """Stand in where nothing waits but a fate."""
+
+
 class Fate:
     """What became of a transaction, or of the part of it that something happened in: None while it is open."""
 
@@ -39,9 +43,10 @@ class Fate:
 class Held:
     """Something that waits for its fate. Django calls it after the commit, as one of its callbacks."""
 
-    __slots__ = ("__weakref__", "decided", "fate", "what")
+    __slots__ = ("__weakref__", "decided", "fate", "is_held", "what")
 
     def __init__(self, what: Any, decided: Decided) -> None:
+        self.is_held = True
         self.what = what
         self.decided = decided
         self.fate = Fate()
@@ -50,10 +55,12 @@ class Held:
         self.decide("committed")
 
     def decide(self, outcome: str) -> None:
-        if self.fate.outcome is None:
-            self.fate.outcome = outcome
+        """Let it go with its outcome, or with the one that it has already: that of a savepoint."""
+        if self.is_held:
+            self.is_held = False
+            self.fate.outcome = self.fate.outcome or outcome
             try:
-                self.decided(self.what, outcome)
+                self.decided(self.what, self.fate.outcome)
             except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
                 complain("decide", "What was decided could not be told", error)
 
@@ -63,11 +70,15 @@ class Ledger:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.held: list[Held] = []
+        self.latest: Fate | None = None  # that of the last thing which waits: whatever is read now shares it
+        self.marked: tuple[tuple[str, ...], Fate] | None = None  # what isn't held shares it, within these savepoints
         self.savepoints: dict[str, int] = {}  # how many were held when each was made
         self.connection = weakref.ref(connection)
         for name, before, after in (
             ("savepoint", None, self.after_savepoint),
+            ("savepoint_commit", None, self.after_savepoint_commit),
             ("savepoint_rollback", None, self.after_savepoint_rollback),
+            ("set_autocommit", None, self.after_set_autocommit),
             ("commit", None, self.after_commit),
             ("rollback", None, self.after_rollback),
             ("close", None, self.after_rollback),
@@ -83,6 +94,7 @@ class Ledger:
         """Call ``decided(what, outcome)`` once the transaction that is open now has an outcome."""
         held = Held(what, decided)
         self.held.append(held)
+        self.latest = held.fate
         waiting.add(id(self))
         connection = self.connection()
         if connection is not None and connection.in_atomic_block:
@@ -94,34 +106,46 @@ class Ledger:
     def is_full(self) -> bool:
         return len(self.held) >= LIMIT
 
-    @property
-    def latest(self) -> Fate | None:
-        """The fate that whatever is read now shares: that of the last thing which waits."""
-        return self.held[-1].fate if self.held else None
+    def fate_of_now(self) -> Fate:
+        """Return what becomes of what happens now and isn't held: one fate for each savepoint, not for each event."""
+        connection = self.connection()
+        within = tuple(connection.savepoint_ids) if connection is not None else ()
+        if self.marked is None or self.marked[0] != within or self.marked[1].outcome is not None:
+            self.marked = (within, self.hold(None, nothing))
+        return self.marked[1]
 
     def after_commit(self, *_: Any) -> None:
         """Let go of everything, in order, before other callbacks of the commit make new events."""
         connection = self.connection()
         if connection is not None and not connection.in_atomic_block:
-            self.settle(0, "committed")
+            self.settle("committed")
 
     def after_savepoint(self, sid: str | None) -> None:
         if sid is not None:
             self.savepoints[sid] = len(self.held)
 
+    def after_savepoint_commit(self, _: None, sid: str) -> None:
+        self.savepoints.pop(sid, None)
+
     def after_savepoint_rollback(self, _: None, sid: str) -> None:
-        self.settle(self.savepoints.get(sid, 0), "rolledback")  # one from before the first event: it has all
+        """Decide what became of what has come since. It leaves with the rest, in order."""
+        for each in self.held[self.savepoints.get(sid, 0) :]:  # a savepoint from before the first event: it has all
+            each.fate.outcome = each.fate.outcome or "rolledback"
+        self.latest = next((each.fate for each in reversed(self.held) if each.fate.outcome is None), None)
+
+    def after_set_autocommit(self, _: None, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        """Where switching it on is allowed in a transaction, as in SQLite and MySQL, it commits."""
+        if autocommit:
+            self.after_commit()
 
     def after_rollback(self, *_: Any) -> None:
-        self.settle(0, "rolledback")
+        self.settle("rolledback")
 
-    def settle(self, first: int, outcome: str) -> None:
-        """Decide about all that was held from number ``first`` on."""
-        decided, self.held = self.held[first:], self.held[:first]
-        if not self.held:
-            waiting.discard(id(self))
-        if first == 0:
-            self.savepoints.clear()
+    def settle(self, outcome: str) -> None:
+        decided, self.held = self.held, []
+        waiting.discard(id(self))
+        self.savepoints.clear()
+        self.latest = self.marked = None
         for each in decided:
             each.decide(outcome)
 

@@ -5,13 +5,13 @@ import math
 import pickle
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.core.files import File
-from django.db.models import Field
+from django.db.models import Field, JSONField
 
 from emitter.event import EncodingErrors
 
@@ -65,6 +65,60 @@ def is_expression(value: Any) -> bool:
     return hasattr(value, "resolve_expression")
 
 
+# The type that a column of Django's own gives back, by `Field.get_internal_type()`.
+KINDS: dict[str, type] = {
+    **dict.fromkeys(["CharField", "TextField", "SlugField", "GenericIPAddressField"], str),
+    **dict.fromkeys(["AutoField", "BigAutoField", "SmallAutoField", "IntegerField", "BigIntegerField"], int),
+    **dict.fromkeys(["SmallIntegerField", "PositiveIntegerField", "PositiveBigIntegerField"], int),
+    "PositiveSmallIntegerField": int,
+    "BooleanField": bool,
+    "FloatField": float,
+    "DateField": date,
+    "DateTimeField": datetime,
+    "TimeField": time,
+    "DurationField": timedelta,
+    "UUIDField": UUID,
+    "DecimalField": Decimal,
+}
+
+
+class Column(msgspec.Struct, frozen=True):
+    """The field that gives a column its type, for a foreign key that of its target, and the exact type of its values.
+
+    The type is None where it isn't known, as for a field of the project's own.
+    """
+
+    field: Any
+    kind: type | None
+
+    def stored(self, value: Any) -> Any:
+        """Return ``value`` as the column will hold it: 7 for "7", 1.01 for 1.005. Runs none of the project's code."""
+        kind, own = self.kind, type(value)
+        if kind is None or own not in IMMUTABLE or value is None or (own is kind and kind is not Decimal):
+            return value
+        try:
+            if own is not kind and not (kind is datetime and own is date):  # Django would warn of that
+                value = self.field.to_python(value)
+            return rounded(value, self.field.decimal_places) if kind is Decimal else value
+        except Exception:  # noqa: BLE001  # what a field can't read is told as it is
+            return value
+
+
+def column_of(each: Any) -> Column:
+    while each.is_relation and each.concrete:
+        each = each.target_field
+    is_djangos = type(each).__module__.startswith("django.db.models.")
+    return Column(each, KINDS.get(each.get_internal_type()) if is_djangos else None)
+
+
+def rounded(value: Decimal, places: int) -> Decimal:
+    """Round as Postgres does, and MySQL, to as many places as the column has."""
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent != -places:
+        return value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    return value
+
+
 def differs(each: "Field[Any, Any]", old: Any, new: Any) -> bool:
     """Tell whether two values of a field are different once saved: '9.90' and Decimal('9.90') are not."""
     kind = type(new)
@@ -72,20 +126,32 @@ def differs(each: "Field[Any, Any]", old: Any, new: Any) -> bool:
         return False
     if kind not in IMMUTABLE and is_expression(new):
         return True
+    if isinstance(each, JSONField) and is_written_alike(old, new):
+        return False
     read: Callable[[Any], Any] = each.to_python
-    if kind in CONTAINERS and type(old) is kind and is_written_alike(old, new):
+    try:
+        stored = column_of(each).stored
+        old, new = stored(read(old)), stored(read(new))
+        return not is_same(old, new) and not (is_nan(old) and is_nan(new)) and not is_prepared_alike(each, old, new)
+    except Exception:  # noqa: BLE001  # what a field can't read or compare is at least not what it was
+        return not is_prepared_alike(each, old, new)
+
+
+def is_prepared_alike(each: "Field[Any, Any]", old: Any, new: Any) -> bool:
+    """Tell whether a field of the project's own, whose values may not compare, sends the same to the database."""
+    if column_of(each).kind is not None or isinstance(each, JSONField):
         return False
     try:
-        old, new = read(old), read(new)
-        return not is_same(old, new) and not (is_nan(old) and is_nan(new))
-    except Exception:  # noqa: BLE001  # what a field can't read is at least not what it was
-        return True
+        old, new = each.get_prep_value(old), each.get_prep_value(new)
+        return type(old) is type(new) and type(old) in IMMUTABLE and bool(old == new)
+    except Exception:  # noqa: BLE001  # it runs the project's code
+        return False
 
 
 def is_written_alike(old: Any, new: Any) -> bool:
-    """Tell whether two values are the same JSON; False also where they aren't JSON. A quick way for most."""
+    """Tell whether two values are written as the same JSON; False also where they can't be. A quick way for most."""
     try:
-        return bool(old == new) and encode(old) == encode(new)
+        return encode(old) == encode(new)
     except EncodingErrors:
         return False
 

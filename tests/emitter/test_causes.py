@@ -10,7 +10,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.db import connection, transaction
-from django.db.models.signals import m2m_changed, post_save, pre_delete
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 from django.dispatch import Signal
 from django.test import Client
 
@@ -51,13 +51,15 @@ def test_what_a_receiver_saves_is_caused_by_what_it_was_told(facts: Arrived) -> 
 def test_a_receiver_connected_before_ours_is_caused_all_the_same(facts: Arrived) -> None:
     from emitter import receivers
 
-    receivers.attach(post_save, receivers.post_save, Book)  # sorts ours before those of the project
-    keys = [str(entry[0][0]).startswith("heliograph.") for entry in post_save.receivers]
-    with receiving(post_save, note_genre, Book):
-        Book.objects.create(title="Emma")
+    book = Book.objects.create(title="Emma")
+    with receiving(post_delete, note_genre, Book):
+        receivers.attach(*receivers.LISTENING["post_delete"], Book)  # sorts ours before those of the project
+        keys = [str(entry[0][0]).startswith("heliograph.") for entry in post_delete.receivers]
+        book.delete()
 
     assert keys == sorted(keys, reverse=True)
-    assert of(facts, "library.Genre").causationid == of(facts, "library.Book").id
+    assert not keys[-1]
+    assert of(facts, "library.Genre").causationid == facts()[1].id
 
 
 def test_a_chain_has_a_link_for_each_receiver(facts: Arrived) -> None:

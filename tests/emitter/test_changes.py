@@ -16,10 +16,10 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat, Upper
 from django.test import override_settings
 
-from emitter import pipeline, receivers
+from emitter import memory, pipeline, receivers
 from emitter.values import UNKNOWN, freeze
 from tests.emitter.conftest import Arrived
-from tests.emitter.library.models import Author, Book, Card, Genre, Note, Room, Shelf
+from tests.emitter.library.models import Audiobook, Author, Book, Card, Genre, Note, Room, Shelf
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -449,3 +449,82 @@ def test_what_the_database_computes_is_never_told_as_written(last: DataOf, mode:
         data = last()
         assert "area" not in data.get("changes", {})
         assert mode == "loaded" or data["fields"] == {"width": 5, "length": 3}
+
+
+def test_a_delete_tells_what_the_row_held_and_not_what_was_left_unsaved(facts: Arrived, last: DataOf) -> None:
+    genre = Genre.objects.get(pk=Genre.objects.create(name="real").pk)
+    genre.name = "never saved"
+    key = genre.pk
+    genre.delete()
+
+    assert last() == {"fields": {"id": key, "name": "real"}, "diff_source": "loaded"}
+
+
+def test_a_delete_of_what_was_never_read_says_so(facts: Arrived, last: DataOf) -> None:
+    key = Genre.objects.create(name="real").pk
+    Genre(pk=key).delete()
+
+    assert last() == {"fields": {"id": key, "name": ""}, "diff_source": "none"}
+
+
+def test_a_fixture_of_a_child_tells_its_own_table_only(facts: Arrived, last: DataOf) -> None:
+    spoken = Audiobook.objects.create(title="Emma", price=5, narrator="Jane")
+    fixture = [{"model": "library.audiobook", "pk": spoken.pk, "fields": {"narrator": "Ada"}}]
+    for each in serializers.deserialize("python", fixture):
+        each.save()
+
+    assert last() == {"fields": {"narrator": "Ada"}, "diff_source": "none", "raw": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "assigned", "held"),
+    [
+        ("title", 5, "5"),
+        ("price", 1.005, "1.01"),
+        ("price", Decimal("1.004"), "1.00"),
+        ("price", "7", "7.00"),
+        ("bought_at", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+    ],
+)
+def test_values_are_told_as_the_database_holds_them(
+    facts: Arrived, last: DataOf, name: str, assigned: Any, held: str
+) -> None:
+    made = Book.objects.create(title="Emma")
+    setattr(made, name, assigned)
+    made.save()
+    read = Book.objects.get(pk=made.pk)
+
+    told = last()["changes"][name][1]
+    assert told == held
+    assert Book._meta.get_field(name).to_python(told) == getattr(read, name)
+
+
+def test_a_value_that_is_stored_as_it_was_is_no_change(facts: Arrived) -> None:
+    made = Book.objects.create(title="Emma", price=Decimal("1.00"))
+    told = len(facts())
+    made.price = Decimal("1.004")
+    made.save()
+    made.details = {1: "a", "pair": (1, 2)}
+    made.save()
+    read = Book.objects.get(pk=made.pk)
+    read.details = {1: "a", "pair": (1, 2)}
+    read.save()
+
+    assert [event.data["changes"].keys() for event in facts()[told:]] == [{"details"}]
+
+
+def test_an_object_with_two_rows_of_json_in_one_query_knows_both(facts: Arrived, last: DataOf) -> None:
+    made = Book.objects.create(title="Emma", details={"a": [1]})
+    read = Book.objects.annotate(again=F("details")).get(pk=made.pk)
+    read.details["a"].append(2)
+    read.save()
+
+    assert last() == {"changes": {"details": [{"a": [1]}, {"a": [1, 2]}]}, "diff_source": "loaded"}
+
+
+def test_json_that_is_only_listed_is_kept_for_a_moment_and_not_for_ever() -> None:
+    for number in range(200):
+        Book.objects.create(title=str(number), details={"number": number})
+    assert len(list(Book.objects.values_list("details"))) == 200
+
+    assert len(memory._decoded) <= memory.DECODED

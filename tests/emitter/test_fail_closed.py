@@ -28,7 +28,10 @@ def _closed() -> Iterator[None]:
 def test_a_save_that_cannot_be_captured_is_refused(facts: Arrived, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "emit", fail)
 
-    with pytest.raises(CaptureError, match="of Author could not be captured") as caught, transaction.atomic():
+    with (
+        pytest.raises(CaptureError, match=r"of library.Author could not be captured") as caught,
+        transaction.atomic(),
+    ):
         Author.objects.create(name="Jane")
 
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -37,7 +40,7 @@ def test_a_save_that_cannot_be_captured_is_refused(facts: Arrived, monkeypatch: 
 
 def test_a_delete_that_cannot_be_captured_is_refused(facts: Arrived, monkeypatch: pytest.MonkeyPatch) -> None:
     author = Author.objects.create(name="Jane")
-    monkeypatch.setattr(payload, "fields", fail)
+    monkeypatch.setattr(payload, "deleted", fail)
 
     with pytest.raises(CaptureError):
         author.delete()

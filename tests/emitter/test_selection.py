@@ -5,14 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.core import signals as core
 from django.core.checks import INFO
 from django.core.management import call_command
 from django.core.signals import setting_changed
 from django.db import connection
 from django.db.models import signals as db
 from django.db.models.deletion import Collector
-from django.dispatch import Signal
 from django.test import override_settings
 
 from emitter import checks, receivers, selection
@@ -20,32 +18,17 @@ from emitter.conf import Conf
 from tests.emitter.conftest import Arrived
 from tests.emitter.library import signals
 from tests.emitter.library.models import Author, Book, Card, Genre, Seat
+from tests.emitter.wiring import is_ours, unwired
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-SIGNALS = [each for module in (db, core, signals) for each in vars(module).values() if isinstance(each, Signal)]
-SIGNALS.append(selection.connection_created)
-
-
-def is_ours(entry: Any) -> bool:
-    return str(entry[0][0]).startswith("heliograph.") and entry[0][0] != "heliograph.forget"
 
 
 @contextmanager
 def chosen(**settings: Any) -> Iterator[None]:
     """Connect the receivers anew, as at a start with these settings, and put back what there was."""
-    before = {signal: list(signal.receivers) for signal in SIGNALS}
-    for signal in SIGNALS:
-        signal.receivers = [each for each in signal.receivers if not is_ours(each)]
-        signal.sender_receivers_cache.clear()
-    try:
-        with override_settings(**{f"HELIOGRAPH_{name}": value for name, value in settings.items()}):
-            receivers.connect()
-            yield
-    finally:
-        for signal, entries in before.items():
-            signal.receivers = entries
-            signal.sender_receivers_cache.clear()
+    with unwired(), override_settings(**{f"HELIOGRAPH_{name}": value for name, value in settings.items()}):
+        receivers.connect()
+        yield
 
 
 def senders(facts: Arrived) -> set[str | None]:

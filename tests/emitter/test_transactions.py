@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.test import TestCase
 
-from emitter import pipeline
+from emitter import pipeline, transactions
 from tests.emitter.conftest import Arrived
-from tests.emitter.library.models import Book, Genre
+from tests.emitter.library.models import Author, Book, Genre
 from tests.emitter.library.signals import book_lent
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -268,3 +268,70 @@ def test_a_callback_that_saves_and_leaves_more_to_a_commit_tells_all(facts: Arri
     assert [(event.data["fields"]["name"], event.outcome) for event in facts() if event.data] == [
         ("one", "committed"), ("two", "committed"), ("three", "autocommit"),
     ]  # fmt: skip
+
+
+def test_what_a_savepoint_took_back_leaves_in_its_place(arrived: Arrived) -> None:
+    with transaction.atomic():
+        Genre.objects.create(name="1")
+        with pytest.raises(LookupError), transaction.atomic():
+            Genre.objects.create(name="2")
+            raise LookupError
+        held = len(arrived())
+        Genre.objects.create(name="3")
+
+    told = [event for event in arrived() if event.action]
+    assert held == 0
+    assert [(event.data["fields"]["name"], event.outcome) for event in told] == [
+        ("1", "committed"), ("2", "rolledback"), ("3", "committed"),
+    ]  # fmt: skip
+
+
+def test_what_is_read_after_a_savepoint_was_rolled_back_is_believed(facts: Arrived) -> None:
+    genre = Genre.objects.create(name="A")
+    with transaction.atomic():
+        with pytest.raises(LookupError), transaction.atomic():
+            Author.objects.create(name="gone")
+            raise LookupError
+        read = Genre.objects.get(pk=genre.pk)
+    read.name = "B"
+    read.save()
+
+    assert facts()[-1].data == {"changes": {"name": ["A", "B"]}, "diff_source": "loaded"}
+
+
+def test_a_save_that_is_not_held_any_more_is_not_believed_once_rolled_back(
+    facts: Arrived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genre = Genre.objects.create(name="A")
+    monkeypatch.setattr(transactions, "LIMIT", 1)
+    with transaction.atomic():
+        Author.objects.create(name="held")
+        with pytest.raises(LookupError), transaction.atomic():
+            genre.name = "B"
+            genre.save()
+            raise LookupError
+    genre.save()
+
+    assert facts()[-1].data == {"changes": {"name": ["A", "B"]}, "diff_source": "saved"}
+
+
+def test_savepoints_that_have_ended_are_forgotten() -> None:
+    with transaction.atomic():
+        Genre.objects.create(name="1")
+        for _ in range(50):
+            with transaction.atomic():
+                pass
+
+        assert len(transactions.ledger(connections["default"]).savepoints) < 5
+
+
+def test_what_was_known_before_is_known_again_after_a_refresh_was_rolled_back(facts: Arrived) -> None:
+    genre = Genre.objects.create(name="A")
+    with pytest.raises(LookupError), transaction.atomic():
+        Author.objects.create(name="gone")
+        genre.refresh_from_db()
+        raise LookupError
+    told = len(facts())
+    genre.save()
+
+    assert len(facts()) == told

@@ -1,0 +1,121 @@
+"""What is told of a model's own signals: objects saved, deleted and made, and their relations."""
+
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import DEFERRED, Model
+
+from emitter import changes, memory, payload, pipeline, selection
+from emitter.changes import Diff
+from emitter.conf import conf
+from emitter.memory import Snapshot
+from emitter.selection import Policy
+from emitter.transactions import Fate
+
+MODEL = "django.db.models.signals."
+
+
+def policy_of(model: type[Model]) -> Policy:
+    policy = selection.policy(model)
+    if policy is None:
+        raise LookupError(f"{model.__qualname__} is no longer captured")
+    return policy
+
+
+def pre_save(
+    sender: type[Model],
+    *,
+    instance: Model,
+    raw: bool = False,
+    using: str = DEFAULT_DB_ALIAS,
+    update_fields: Any = None,
+    **_: Any,
+) -> None:
+    if "pre_save" not in selection.names():
+        return
+    data = {"raw": raw, "update_fields": payload.json_safe(update_fields)}
+    emit_object("pre_save", instance, policy_of(sender), using=using, data=data)
+
+
+def select_before(sender: type[Model], *, instance: Model, using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
+    """Ask what the database holds, for models whose changes are to be told against that."""
+    if conf.url and instance.pk is not None and policy_of(sender).mode == "select":
+        memory.select(instance, using)
+
+
+def post_save(
+    sender: type[Model],
+    *,
+    instance: Model,
+    created: bool = False,
+    raw: bool = False,
+    using: str = DEFAULT_DB_ALIAS,
+    update_fields: Any = None,
+    **_: Any,
+) -> None:
+    policy = policy_of(sender)
+    own = own_columns(sender) if raw and sender._meta.parents else None
+    before: Snapshot | None = None
+    if created:
+        data: dict[str, Any] = {"fields": payload.fields(instance, policy, own)}
+        written = changes.values_written(instance, own)
+    else:
+        found = changes.found(instance, policy.mode, using, own or update_fields)
+        data, written, before = update_data(found, policy, update_fields), found.written, found.before
+        if not data:
+            pipeline.counts["excluded" if written else "no_op"] += 1
+            return
+    if raw:
+        data["raw"] = True
+    action = "created" if created else "updated"
+    fate = emit_object("post_save", instance, policy, using=using, data=data, action=action)
+    if policy.mode != "off":
+        memory.saved(instance, using, written, fate, before)
+
+
+def own_columns(model: type[Model]) -> frozenset[str]:
+    """Return the columns of a model's own table: a fixture writes these only, and its parents' by themselves."""
+    return frozenset(each.attname for each in model._meta.local_concrete_fields)
+
+
+def update_data(found: Diff, policy: Policy, update_fields: Any) -> dict[str, Any]:
+    """Return what an update tells; empty when it changed nothing that is told."""
+    data = payload.diff(found, policy)
+    if data:
+        data["diff_source"] = found.source
+        if update_fields is not None:
+            data["update_fields"] = payload.json_safe(sorted(update_fields))
+    return data
+
+
+def pre_delete(sender: type[Model], *, instance: Model, using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
+    emit_object("pre_delete", instance, policy_of(sender), using=using, data={})
+
+
+def post_delete(sender: type[Model], *, instance: Model, using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
+    policy = policy_of(sender)
+    data = payload.deleted(memory.snapshot(instance, using), instance, policy)
+    emit_object("post_delete", instance, policy, using=using, data=data, action="deleted")
+
+
+def emit_object(
+    name: str, instance: Model, policy: Policy, *, using: str, data: dict[str, Any], action: str | None = None
+) -> Fate | None:
+    subject = payload.subject(instance)
+    return pipeline.emit(MODEL + name, sender=policy.label, subject=subject, action=action, data=data, using=using)
+
+
+def pre_init(sender: type[Model], *, args: tuple[Any, ...], kwargs: dict[str, Any], **_: Any) -> None:
+    """Tell the values under their fields' names: as bare arguments they would go out with the secrets among them."""
+    policy = policy_of(sender)
+    values = {each.attname: value for each, value in zip(sender._meta.concrete_fields, args, strict=False)} | kwargs
+    told = {
+        name: payload.told(values[name], secret)
+        for name, secret in policy.fields
+        if values.get(name, DEFERRED) is not DEFERRED
+    }
+    pipeline.emit(MODEL + "pre_init", sender=policy.label, data={"fields": told})
+
+
+def post_init(sender: type[Model], *, instance: Model, **_: Any) -> None:
+    pipeline.emit(MODEL + "post_init", sender=policy_of(sender).label, subject=payload.subject(instance), data={})

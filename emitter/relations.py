@@ -1,0 +1,83 @@
+"""What is told of many-to-many relations, on whichever side they are changed."""
+
+from typing import Any
+
+from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Model
+
+from emitter import payload, pipeline, selection
+from emitter.conf import conf
+
+SIGNAL = "django.db.models.signals.m2m_changed"
+ACTIONS = {"add": "added", "remove": "removed", "clear": "cleared"}
+CLEARED = "_heliograph_cleared"  # the through model and the keys that a clear() is about to remove, on instance._state
+
+
+def m2m_changed(
+    sender: type[Model],
+    *,
+    instance: Model,
+    action: str,
+    reverse: bool,
+    model: type[Model],
+    pk_set: set[Any] | None,
+    using: str = DEFAULT_DB_ALIAS,
+    **_: Any,
+) -> None:
+    when, operation = action.split("_", 1)
+    if action == "pre_clear" and conf.url:
+        note_cleared(sender, instance, reverse, using)
+    keys = cleared(sender, instance) if action == "post_clear" else pk_set
+    if when == "post" and keys != set():
+        is_secret = selection.has_secret_key(model)
+        told = None if keys is None else sorted((payload.told(key, is_secret) for key in keys), key=str)
+        emit_relation(sender, instance, operation=operation, reverse=reverse, keys=told, using=using)
+
+
+def emit_relation(
+    through: type[Model], instance: Model, *, operation: str, reverse: bool, keys: list[Any] | None, using: str
+) -> None:
+    """Tell of a relation by the field that declares it, whichever side it was changed from."""
+    each = declared(through)
+    if each is not None and selection.is_excluded(each):
+        return
+    model = type(instance)
+    is_hidden = selection.is_excluded_model(model)
+    pipeline.emit(
+        SIGNAL,
+        sender=payload.label(each.model if is_hidden and each is not None else model),
+        subject=None if is_hidden else payload.subject(instance),
+        action=ACTIONS.get(operation, operation),
+        data={
+            "field": None if each is None else f"{payload.label(each.model)}.{each.name}",
+            "op": operation,
+            "pks": keys,
+            "reverse": reverse,
+        },
+        using=using,
+    )
+
+
+def note_cleared(through: type[Model], instance: Model, reverse: bool, using: str) -> None:
+    """Remember which keys a clear() removes, which Django doesn't tell. One query."""
+    each = declared(through)
+    if each is None:
+        return
+    own, other = each.m2m_field_name(), each.m2m_reverse_field_name()
+    if reverse:
+        own, other = other, own
+    rows = through._base_manager.using(using).filter(**{own: instance})
+    keys = set(rows.values_list(f"{other}_id", flat=True))
+    setattr(instance._state, CLEARED, (through._meta.label, keys))  # the class could not be pickled
+
+
+def cleared(through: type[Model], instance: Model) -> Any:
+    noted, keys = instance._state.__dict__.pop(CLEARED, (None, None))
+    return keys if noted == through._meta.label else None
+
+
+def declared(through: type[Model]) -> Any:
+    """Return the field that ``through`` stores the relation of."""
+    fields = (each for model in apps.get_models() for each in model._meta.local_many_to_many)
+    return next((each for each in fields if each.remote_field.through is through), None)
