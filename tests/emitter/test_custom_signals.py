@@ -1,6 +1,7 @@
 """Signals of the project's own, with whatever arguments."""
 
 import math
+from collections import namedtuple
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -8,8 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from asgiref.sync import async_to_sync
 from django.db.models import QuerySet
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import SimpleLazyObject, lazy
 from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,3 +114,111 @@ def test_whatever_is_given_can_be_encoded(value: Any) -> None:
     data = {"value": payload.json_safe(value)}
 
     encode_batch([Event(id=event_id, time=time, source="/t", type="t", data=data)]).decode()
+
+
+def seven(**_: Any) -> int:
+    return 7
+
+
+async def aseven(**_: Any) -> int:
+    return 7
+
+
+def test_what_send_returns_is_what_the_receivers_returned(facts: Arrived) -> None:
+    assert not book_lent.has_listeners()
+    book_lent.connect(seven)
+    book_lent.connect(aseven)
+    try:
+        asked = [
+            book_lent.send(None), book_lent.send_robust(None),
+            async_to_sync(book_lent.asend)(None), async_to_sync(book_lent.asend_robust)(None),
+        ]  # fmt: skip
+    finally:
+        book_lent.disconnect(seven)
+        book_lent.disconnect(aseven)
+
+    assert asked == [[(seven, 7), (aseven, 7)]] * 4
+    assert len(facts()) == 4
+
+
+class Unhashable:
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("sender", [Unhashable(), {}, [], Book(title="unsaved")])
+def test_a_signal_that_nobody_hears_takes_any_sender(facts: Arrived, sender: Any) -> None:
+    assert book_lent.send(sender) == []
+    assert len(facts()) == 1
+
+
+def test_an_object_that_sends_a_signal_is_what_it_is_about(facts: Arrived) -> None:
+    book_lent.send(Book(pk=3))
+
+    assert (facts()[0].sender, facts()[0].subject) == ("library.Book", "library.Book/3")
+
+
+def test_a_lazy_object_is_not_woken_wherever_it_stands(facts: Arrived) -> None:
+    def wake() -> Any:
+        raise SystemExit("evaluated")
+
+    lazy_object: Any = SimpleLazyObject(wake)
+    book_lent.send(lazy_object, instance=lazy_object, using=lazy_object, other=[lazy_object])
+
+    assert facts()[0].subject is None
+
+
+def test_a_lazy_text_of_the_projects_own_is_not_made() -> None:
+    made = lazy(lambda: pytest.fail("evaluated"), str)()
+
+    assert payload.json_safe(made) == "<django.utils.functional.lazy.<locals>.__proxy__>"
+
+
+class Shouting(str):
+    def __str__(self) -> str:
+        raise AssertionError("never called")
+
+
+class Cents(int):
+    pass
+
+
+class Secrets(Enum):
+    PASSWORD = 1
+
+
+Login = namedtuple("Login", "user password")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Shouting("quiet"), "quiet"),
+        (Cents(5), 5),
+        (Cents(2**64), str(2**64)),
+        ([("Authorization", "hunter2"), ("Accept", "json")], [["Authorization", "[masked]"], ["Accept", "json"]]),
+        ([["token", "hunter2"]], [["token", "[masked]"]]),
+        (Login("ada", "hunter2"), {"user": "ada", "password": "[masked]"}),
+        ({"name": "password", "value": "hunter2"}, {"name": "password", "value": "[masked]"}),
+        ({"name": "colour", "value": "red"}, {"name": "colour", "value": "red"}),
+        ({b"password": "hunter2"}, {"password": "[masked]"}),
+        ({Secrets.PASSWORD: "hunter2"}, {"PASSWORD": "[masked]"}),
+    ],
+)  # fmt: skip
+def test_values_of_many_kinds_become_json_without_their_secrets(value: Any, told: Any) -> None:
+    assert msgspec.json.decode(payload.encoded(payload.keywords({"value": value}))) == {"value": told}
+
+
+def test_a_number_too_long_to_be_written_costs_itself_only() -> None:
+    assert payload.keywords({"value": [10**5000, 1]}) == {"value": ["<builtins.int>", 1]}
+
+
+def test_a_name_that_no_store_can_hold_is_told_without_it(facts: Arrived) -> None:
+    book_lent.send(None, **{"a\ud800": 1})
+
+    assert facts()[0].data == {"a\ufffd": 1}
+
+
+def test_texts_without_end_are_told_in_part() -> None:
+    told = payload.keywords({"pages": [["x" * 10_000] * 200] * 50})
+
+    assert sum(len(text) for page in told["pages"] for text in page) < 3_000_000

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+import msgspec
 from auditlog.models import LogEntry
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
 from hypothesis.stateful import RuleBasedStateMachine
 
-from emitter.event import Event, Result
+from emitter.event import Event, Result, encode_batch
 from emitter.worker import Worker
 from tests.equivalence import contender, state, tally
 from tests.equivalence.replay import Replay
@@ -32,7 +33,7 @@ class Shelf:
         self.events: list[Event] = []
 
     def send(self, events: list[Event], *, timeout: float | None = None) -> Result:
-        self.events.extend(events)
+        self.events.extend(msgspec.json.decode(encode_batch(events), type=list[Event]))
         return Result(accepted=len(events), duplicates=0, rejected=0)
 
     def reset(self) -> None:
