@@ -15,7 +15,7 @@ from django.db.models.query import QuerySet
 from django.db.models.sql import UpdateQuery
 
 from emitter import frames, memory, payload, pipeline, selection
-from emitter.bulk_data import listed, matched, told_keys, told_values
+from emitter.bulk_data import attributes, listed, matched, may_cascade_into, told_keys, told_values
 from emitter.changes import values_written
 from emitter.complaints import complain
 from emitter.conf import conf
@@ -122,10 +122,13 @@ def update(original: Callable[..., int]) -> Callable[..., int]:
 
 def delete(original: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: QuerySet[Any]) -> Any:
-        def describe(policy: Policy, result: Any) -> dict[str, Any]:
-            return matched(self, policy, result[1].get(self.model._meta.label, 0))
+        model: Any = self.model
 
-        return tell("delete", self.model, lambda: original(self), describe, using=written(self), covers="raw_delete")
+        def describe(policy: Policy, result: Any) -> dict[str, Any]:
+            told = matched(self, policy, result[1].get(model._meta.label, 0))
+            return told | {"pks": None} if may_cascade_into(model) else told
+
+        return tell("delete", model, lambda: original(self), describe, using=written(self), covers="raw_delete")
 
     return method
 
@@ -159,7 +162,7 @@ def bulk_update(original: Callable[..., int]) -> Callable[..., int]:
         objs, fields = readable_twice(objs), readable_twice(fields)
 
         def describe(policy: Policy, count: int) -> dict[str, Any]:
-            names = {each.attname for each in self.model._meta.concrete_fields if each.name in fields}
+            names = attributes(self.model, fields)
             return {
                 **listed(self.model, objs, policy, [name for name, _ in policy.fields if name in names]),
                 "count": count,
@@ -186,8 +189,9 @@ def update_or_create(original: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
         def describe(policy: Policy, result: Any) -> dict[str, Any]:
             instance, is_created = result
-            defaults = (args[0] if args else kwargs.get("defaults")) or {}
-            names = {each.attname for each in self.model._meta.concrete_fields if each.name in defaults}
+            given = dict(zip(("defaults", "create_defaults"), args, strict=False)) | kwargs
+            used = given.get("create_defaults") if is_created else None
+            names = attributes(self.model, given.get("defaults") or () if used is None else used)
             told = sorted(name for name, _ in policy.fields if name in names)
             return {"fields": told, "count": 1, "pks": told_keys(self.model, [instance.pk]), "created": is_created}
 

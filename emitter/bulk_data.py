@@ -1,28 +1,48 @@
 """What is told of a call that changes many rows: conditions, keys, values. No query, no code of the project."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Model, deletion
+from django.db.models.deletion import get_candidate_relations_to_delete
 from django.db.models.query import QuerySet
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND
 
 from emitter import payload, selection
 from emitter.conf import conf
+from emitter.lazy import unwrapped
 from emitter.selection import Policy
 
 ROWS = 100  # of which bulk_create and bulk_update tell the values
+# What Django doesn't delete with the row it refers to: it stays, or the database sees to it, or nothing is deleted.
+KEEPING = (PROTECT, RESTRICT, *getattr(deletion, "SKIP_COLLECTION", [DO_NOTHING]))
+
+
+def attributes(model: type[Model], names: Iterable[str]) -> set[str]:
+    """Return the attribute names of the columns that are named so or by their fields."""
+    given = set(names)
+    return {each.attname for each in model._meta.concrete_fields if given & {each.name, each.attname}}
 
 
 def told_values(policy: Policy, model: Any, values: dict[str, Any]) -> dict[str, Any]:
     secret = dict(policy.fields)
-    names = {name: model._meta.get_field(name).attname if name != "pk" else model._meta.pk.attname for name in values}
+    fields = {name: model._meta.pk if name == "pk" else model._meta.get_field(name) for name in values}
     return {
-        names[name]: payload.told(value.pk if isinstance(value, Model) else value, secret[names[name]])
+        fields[name].attname: payload.told(stored(fields[name], value), secret[fields[name].attname])
         for name, value in values.items()
-        if names[name] in secret
+        if fields[name].attname in secret
     }
+
+
+def stored(field: Any, value: Any) -> Any:
+    """Return what a column stores of an object that it points to; where that isn't loaded, which object it is."""
+    instance = unwrapped(value)
+    if not isinstance(instance, Model) or not field.remote_field:
+        return value
+    held, name = instance.__dict__, field.target_field.attname
+    return held[name] if name in held else payload.json_safe(instance)
 
 
 def matched(queryset: QuerySet[Any], policy: Policy, count: int) -> dict[str, Any]:
@@ -88,3 +108,34 @@ def listed(model: type[Model], objects: Any, policy: Policy, names: list[str]) -
     ]
     keys = told_keys(model, (each.pk for each in objects))
     return {"fields": names, "count": len(objects), "pks": keys, "rows": rows, "complete": len(objects) <= ROWS}
+
+
+@cache
+def may_cascade_into(model: type[Model]) -> bool:
+    """Tell whether deleting rows of ``model`` may delete others of it, by whatever way round."""
+    start = model._meta.concrete_model or model
+    waiting, seen = [start], set[type[Model]]()
+    while waiting:
+        each = waiting.pop()
+        for found in gone_with(each):
+            if found is start:
+                return True
+            if found not in seen:
+                seen.add(found)
+                waiting.append(found)
+    return False
+
+
+def gone_with(model: Any) -> Iterator[type[Model]]:
+    """Yield the models whose rows may go with those of ``model``: other rows, so not those of a child's own parent."""
+    relations: Any = get_candidate_relations_to_delete(model._meta)
+    for each in relations:
+        on_delete = each.field.remote_field.on_delete
+        if on_delete in KEEPING or getattr(on_delete, "lazy_sub_objs", False):  # SET(), SET_NULL, SET_DEFAULT
+            continue
+        yield each.related_model
+        if not each.field.remote_field.parent_link:
+            yield from each.related_model._meta.all_parents
+    for each in model._meta.private_fields:
+        if hasattr(each, "bulk_related_objects"):
+            yield each.related_model

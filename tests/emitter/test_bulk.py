@@ -6,16 +6,33 @@ from typing import Any
 
 import msgspec
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.db.models import F, Model, Q, QuerySet
 from django.db.models.signals import post_delete
 from django.test import override_settings
 
-from emitter import payload, pipeline, selection
+from emitter import bulk_data, payload, pipeline, selection
 from emitter.event import Event
 from tests.emitter.conftest import Arrived
-from tests.emitter.library.models import Audiobook, Author, Book, Card, Genre, Note, Novel, Placement, Seat, Shelf
+from tests.emitter.library.models import (
+    Audiobook,
+    Author,
+    Book,
+    Card,
+    Country,
+    Genre,
+    Note,
+    Novel,
+    Placement,
+    Publisher,
+    Saga,
+    Seat,
+    Sequel,
+    Shelf,
+    Topic,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -418,3 +435,79 @@ def test_a_condition_on_one_of_several_is_told_without_the_none_that_sql_drops(f
     Book.objects.filter(pk__in=[book.pk, None]).update(title="Persuasion")
 
     assert only(facts)["where"] == {"id__in": [book.pk]}
+
+
+def test_the_keys_of_a_delete_that_may_cascade_into_its_own_model_are_not_claimed(facts: Arrived) -> None:
+    top = Topic.objects.create()
+    Topic.objects.create(above=top)
+
+    Topic.objects.filter(pk__in=[top.pk, top.pk + 1000]).delete()
+
+    assert (only(facts)["count"], only(facts)["pks"]) == (2, None)
+
+
+def test_neither_are_they_where_the_cascade_comes_back_by_another_model(facts: Arrived) -> None:
+    saga = Saga.objects.create()
+    Sequel.objects.create(of=saga)
+
+    Saga.objects.filter(pk__in=[saga.pk, saga.pk + 1000]).delete()
+
+    assert (only(facts)["count"], only(facts)["pks"]) == (2, None)
+
+
+def test_they_are_where_what_goes_with_them_is_of_other_models(facts: Arrived) -> None:
+    author = Author.objects.create()
+    Audiobook.objects.create(title="Emma", author=author)
+
+    Author.objects.filter(pk=author.pk).delete()
+
+    assert only(facts)["pks"] == [author.pk]
+
+
+def test_an_object_is_told_by_what_the_foreign_key_stores(facts: Arrived, django_assert_num_queries: Any) -> None:
+    germany = Country.objects.create(code="de")
+    deferred = Country.objects.only("pk").get()
+    publisher = Publisher.objects.create()
+
+    Publisher.objects.filter(country=None).update(country=germany)
+    Publisher.objects.filter(country=germany).update(name="x")
+    values = bulk_data.told_values(selection.policy(Publisher), Publisher, {"country": germany})  # type: ignore[arg-type]
+    with django_assert_num_queries(0):
+        unknown = bulk_data.told_values(selection.policy(Publisher), Publisher, {"country": deferred})  # type: ignore[arg-type]
+
+    publisher.refresh_from_db()
+    first, second = (event.data for event in told(facts) if event.data)
+    assert first["values"] == values == {"country_id": "de"} == {"country_id": publisher.country_id}  # type: ignore[attr-defined]
+    assert second["where"] == {"country_id": "de"}
+    assert unknown == {"country_id": f"library.Country/{germany.pk}"}
+
+
+def test_a_foreign_key_that_is_named_by_its_column_is_told(facts: Arrived) -> None:
+    author, (book,) = Author.objects.create(), books("Emma")
+    book.author = author
+
+    Book.objects.bulk_update([book], ["author_id"])
+    Book.objects.update_or_create(pk=book.pk, defaults={"author_id": author.pk})
+
+    updated, merged = (event.data for event in told(facts) if event.data)
+    assert (updated["fields"], updated["rows"]) == (["author_id"], [{"author_id": author.pk}])
+    assert merged["fields"] == ["author_id"]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_what_is_for_new_rows_only_is_told_of_new_rows_only(facts: Arrived, is_new: bool) -> None:
+    if not is_new:
+        Book.objects.create(title="Emma")
+
+    Book.objects.update_or_create({"price": 1}, {"bought_at": None}, title="Emma")
+
+    assert only(facts)["fields"] == (["bought_at"] if is_new else ["price"])
+
+
+def test_an_asynchronous_update_or_create_is_told(facts: Arrived) -> None:
+    async def act() -> None:
+        await Genre.objects.aupdate_or_create(pk=7000, defaults={"name": "x"}, create_defaults={"name": "y"})
+
+    async_to_sync(act)()
+
+    assert only(facts)["operation"] == "update_or_create"
