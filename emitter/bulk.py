@@ -4,7 +4,7 @@ Django has no signal for them, so the methods of `QuerySet` are wrapped, for the
 added: keys are told where the call names them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
@@ -14,9 +14,18 @@ from django.db.models import Model
 from django.db.models.query import QuerySet
 from django.db.models.sql import UpdateQuery
 
-from emitter import frames, memory, payload, pipeline, selection
-from emitter.bulk_data import attributes, listed, matched, may_cascade_into, told_keys, told_values
-from emitter.changes import values_written
+from emitter import bulk_memory, frames, payload, pipeline, selection
+from emitter.bulk_data import (
+    Overheard,
+    attributes,
+    is_case_of,
+    listed,
+    matched,
+    may_cascade_into,
+    told_keys,
+    told_values,
+    updated,
+)
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.event import stamp
@@ -27,11 +36,15 @@ from emitter.transactions import Fate
 
 WRAPPED = "_heliograph_wrapped"
 CONFLICTS = ("ignore_conflicts", "update_conflicts", "update_fields", "unique_fields")  # arguments of bulk_create
+HEARD = {"delete", "update_or_create"}  # calls whose rows send signals
 
-# Of which model the call that runs now tells by itself which other: bulk_update() is made of update().
-_covered: ContextVar[tuple[type[Model] | None, str]] = ContextVar("heliograph_bulk", default=(None, ""))
+Covers = Callable[[str, type[Model], Mapping[str, Any]], bool]
+
+# What the call that runs now tells by itself: bulk_update() is made of update().
+_covers: ContextVar[Covers | None] = ContextVar("heliograph_bulk", default=None)
 
 Describe = Callable[[Policy, Any], dict[str, Any]]
+Note = Callable[[Any, Fate | None], None]
 
 
 def wrap() -> None:
@@ -59,29 +72,28 @@ def tell(
     describe: Describe,
     *,
     using: Callable[[], str],
-    covers: str = "",
-    note: Callable[[Fate | None], None] | None = None,
+    values: Mapping[str, Any] | None = None,
+    covers: Covers | None = None,
+    note: Note | None = None,
 ) -> Any:
     """Make a call and emit ``heliograph.<name>`` once it has succeeded; what happens in it is caused by that.
 
-    ``describe`` gets the policy and the result, ``note`` what the event's fate will be.
+    ``describe`` gets the policy and the result, ``note`` the result and what the event's fate will be; it is called
+    even if nothing is told. ``covers`` tells which calls that are made by this one need not be told.
     """
-    told = to_be_told(name, model)
-    token = _covered.set((model, covers))
+    policy, minted = to_be_told(name, model, values or {})
+    token = _covers.set(covers)
     try:
-        with frames.entered(told[1][0] if told else frames.cause()):
+        with frames.entered(minted[0] if minted else frames.cause()):
             result = call()
     finally:
-        _covered.reset(token)
-    if told is None:
+        _covers.reset(token)
+    if policy is None:
         return result
-    policy, minted = told
     try:
-        data = {"model": policy.label, "operation": name, **describe(policy, result)}
-        kind, db = f"heliograph.{name}", using()
-        fate = pipeline.emit(kind, sender=policy.label, action=name, data=data, using=db, minted=minted)
-        if note is not None:
-            note(fate)
+        fate = emit(name, policy, minted, describe(policy, result), using()) if minted else None
+        if note is not None and policy.mode != "off":
+            note(result, fate if minted else bulk_memory.open_fate(using()))
     except Exception as error:  # the edge to the host project: nothing may pass it, but what it asked for
         if policy.fail_closed:
             raise CaptureError(f"{name}() of {policy.label} could not be captured") from error
@@ -89,19 +101,35 @@ def tell(
     return result
 
 
-def to_be_told(name: str, model: type[Model]) -> tuple[Policy, Stamp] | None:
-    """Return how a call is to be told, and its identity; None if it isn't. Counts it as a hole if it should be."""
+def emit(name: str, policy: Policy, minted: Stamp, told: dict[str, Any], using: str) -> Fate | None:
+    return pipeline.emit(
+        f"heliograph.{name}",
+        sender=policy.label,
+        action=name,
+        data={"model": policy.label, "operation": name, **told},
+        using=using,
+        minted=minted,
+    )
+
+
+def to_be_told(name: str, model: type[Model], values: Mapping[str, Any]) -> tuple[Policy | None, Stamp | None]:
+    """Return how a call's model is captured, None if it isn't, and the call's identity, None if it isn't told.
+
+    Counts it as a hole if it should be told.
+    """
     try:
         policy = None if model._meta.auto_created else selection.policy(model)  # an m2m's are told as m2m_changed
-        if policy is None or _covered.get() == (model, name):
-            return None
+        covers = _covers.get()
+        if policy is None or (covers is not None and covers(name, model, values)):
+            return None, None
         if not conf.bulk:
-            pipeline.counts["hole"] += 1
-            return None
+            if name not in HEARD:
+                pipeline.counts["hole"] += 1
+            return policy, None
         return policy, stamp()
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("capture", f"A call of {name}() could not be captured", error)
-        return None
+        return None, None
 
 
 def written(queryset: Any) -> Callable[[], str]:
@@ -115,7 +143,9 @@ def update(original: Callable[..., int]) -> Callable[..., int]:
             values = told_values(policy, self.model, kwargs)
             return {"fields": sorted(values), "values": values, **matched(self, policy, count)}
 
-        return tell("update", self.model, lambda: original(self, **kwargs), describe, using=written(self))
+        return tell(
+            "update", self.model, lambda: original(self, **kwargs), describe, using=written(self), values=kwargs
+        )
 
     return method
 
@@ -128,7 +158,10 @@ def delete(original: Callable[..., Any]) -> Callable[..., Any]:
             told = matched(self, policy, result[1].get(model._meta.label, 0))
             return told | {"pks": None} if may_cascade_into(model) else told
 
-        return tell("delete", model, lambda: original(self), describe, using=written(self), covers="raw_delete")
+        def covers(name: str, of: type[Model], _: Any) -> bool:
+            return (name, of) == ("raw_delete", model)
+
+        return tell("delete", model, lambda: original(self), describe, using=written(self), covers=covers)
 
     return method
 
@@ -145,13 +178,25 @@ def raw_delete(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def bulk_create(original: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: QuerySet[Any], objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
-        def describe(policy: Policy, created: Any) -> dict[str, Any]:
+        def conflicts() -> dict[str, Any]:
             options = dict(zip(("batch_size", *CONFLICTS), args, strict=False)) | kwargs
-            conflicts = {name: payload.json_safe(options[name]) for name in CONFLICTS if options.get(name)}
-            return {**listed(self.model, created, policy, [name for name, _ in policy.fields]), **conflicts}
+            return {name: payload.json_safe(options[name]) for name in CONFLICTS if options.get(name)}
+
+        def describe(policy: Policy, created: Any) -> dict[str, Any]:
+            objects = created if isinstance(created, list) else []  # what was given, if that was nothing
+            return {**listed(self.model, objects, policy, [name for name, _ in policy.fields]), **conflicts()}
+
+        def note(created: Any, fate: Fate | None) -> None:
+            if isinstance(created, list) and not conflicts():
+                bulk_memory.note_created(created, written(self)(), fate)
 
         return tell(
-            "bulk_create", self.model, lambda: original(self, objs, *args, **kwargs), describe, using=written(self)
+            "bulk_create",
+            self.model,
+            lambda: original(self, objs, *args, **kwargs),
+            describe,
+            using=written(self),
+            note=note,
         )
 
     return method
@@ -159,18 +204,18 @@ def bulk_create(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def bulk_update(original: Callable[..., int]) -> Callable[..., int]:
     def method(self: QuerySet[Any], objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
-        objs, fields = readable_twice(objs), readable_twice(fields)
+        objs, fields = Overheard(objs), Overheard(fields)
+
+        def covers(name: str, model: type[Model], values: Mapping[str, Any]) -> bool:
+            return (name, model) == ("update", self.model) and is_case_of(values, attributes(model, fields.seen))
 
         def describe(policy: Policy, count: int) -> dict[str, Any]:
-            names = attributes(self.model, fields)
-            return {
-                **listed(self.model, objs, policy, [name for name, _ in policy.fields if name in names]),
-                "count": count,
-            }
+            names = attributes(self.model, fields.seen)
+            told = [name for name, _ in policy.fields if name in names]
+            return updated(self, policy, objs.seen, told, count)
 
-        def note(fate: Fate | None) -> None:
-            for each in objs:  # or the next save() of one would be held against what it held before
-                memory.saved(each, written(self)(), values_written(each, fields), fate)
+        def note(count: int, fate: Fate | None) -> None:
+            bulk_memory.note_updated(objs.seen, fields.seen, count, written(self)(), fate)
 
         return tell(
             "bulk_update",
@@ -178,7 +223,7 @@ def bulk_update(original: Callable[..., int]) -> Callable[..., int]:
             lambda: original(self, objs, fields, *args, **kwargs),
             describe,
             using=written(self),
-            covers="update",
+            covers=covers,
             note=note,
         )
 
@@ -215,7 +260,3 @@ def update_batch(original: Callable[..., Any]) -> Callable[..., Any]:
         return tell("update", model, lambda: original(self, pk_list, values, using), describe, using=lambda: using)
 
     return method
-
-
-def readable_twice(values: Any) -> Any:
-    return list(values) if isinstance(values, Iterator) else values

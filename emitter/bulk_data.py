@@ -1,11 +1,12 @@
 """What is told of a call that changes many rows: conditions, keys, values. No query, no code of the project."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Model, deletion
+from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Case, Model, deletion
 from django.db.models.deletion import get_candidate_relations_to_delete
+from django.db.models.functions import Cast
 from django.db.models.query import QuerySet
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND
@@ -110,6 +111,25 @@ def listed(model: type[Model], objects: Any, policy: Policy, names: list[str]) -
     return {"fields": names, "count": len(objects), "pks": keys, "rows": rows, "complete": len(objects) <= ROWS}
 
 
+def updated(
+    queryset: QuerySet[Any], policy: Policy, objects: list[Any], names: list[str], count: int
+) -> dict[str, Any]:
+    """Return what is told of a bulk_update: of objects of which only some were written, not which."""
+    model = queryset.model
+    if were_all_written(objects, count):
+        return listed(model, objects, policy, names)
+    if not count:
+        return listed(model, [], policy, names)
+    found, keys = conditions(queryset.query), {f"{model._meta.pk.attname}__in": [each.pk for each in objects]}
+    where = None if found is None or found.keys() & keys.keys() else told_conditions(found | keys, policy)
+    return {"fields": names, "where": where, "count": count, "pks": None, "rows": [], "complete": False}
+
+
+def were_all_written(objects: list[Any], count: int) -> bool:
+    """Tell whether an update of ``count`` rows was one of each object, with its values: none is there twice."""
+    return count == len(objects) == len({each.pk for each in objects})
+
+
 @cache
 def may_cascade_into(model: type[Model]) -> bool:
     """Tell whether deleting rows of ``model`` may delete others of it, by whatever way round."""
@@ -139,3 +159,24 @@ def gone_with(model: Any) -> Iterator[type[Model]]:
     for each in model._meta.private_fields:
         if hasattr(each, "bulk_related_objects"):
             yield each.related_model
+
+
+def is_case_of(values: Mapping[str, Any], names: set[str]) -> bool:
+    """Tell whether an update is what bulk_update() makes of the fields ``names``."""
+    return values.keys() == names and all(isinstance(each, Case | Cast) for each in values.values())
+
+
+class Overheard:
+    """Stands for an argument that may be read but once, or by a query: keeps what Django reads, when it does."""
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+        self.seen: list[Any] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.given)
+
+    def __iter__(self) -> Iterator[Any]:
+        for each in self.given:
+            self.seen.append(each)
+            yield each
