@@ -36,6 +36,7 @@ from emitter.transactions import Fate
 
 WRAPPED = "_heliograph_wrapped"
 CONFLICTS = ("ignore_conflicts", "update_conflicts", "update_fields", "unique_fields")  # arguments of bulk_create
+CAUSES = {"delete", "bulk_update", "update_or_create"}  # calls that are made of signals and other calls
 HEARD = {"delete", "update_or_create"}  # calls whose rows send signals
 
 Covers = Callable[[str, type[Model], Mapping[str, Any]], bool]
@@ -76,7 +77,7 @@ def tell(
     covers: Covers | None = None,
     note: Note | None = None,
 ) -> Any:
-    """Make a call and emit ``heliograph.<name>`` once it has succeeded; what happens in it is caused by that.
+    """Make a call and emit ``heliograph.<name>`` once it has ended; what happens in it is caused by that.
 
     ``describe`` gets the policy and the result, ``note`` the result and what the event's fate will be; it is called
     even if nothing is told. ``covers`` tells which calls that are made by this one need not be told.
@@ -84,8 +85,12 @@ def tell(
     policy, minted = to_be_told(name, model, values or {})
     token = _covers.set(covers)
     try:
-        with frames.entered(minted[0] if minted else frames.cause()):
+        with frames.entered(minted[0] if minted and name in CAUSES else frames.cause()):
             result = call()
+    except BaseException as error:
+        if policy and minted and name in CAUSES:
+            tell_failure(name, policy, minted, error)
+        raise
     finally:
         _covers.reset(token)
     if policy is None:
@@ -101,11 +106,20 @@ def tell(
     return result
 
 
-def emit(name: str, policy: Policy, minted: Stamp, told: dict[str, Any], using: str) -> Fate | None:
+def tell_failure(name: str, policy: Policy, minted: Stamp, error: BaseException) -> None:
+    """Tell of a call that raised, since what happened in it names it as its cause. Claims no outcome."""
+    try:
+        told = {"error": payload.json_safe(type(error)), "count": None}
+        emit(name, policy, minted, told, None)
+    except Exception as problem:  # noqa: BLE001  # the edge to the host project: what it raised passes, not this
+        complain("capture", f"A failed call of {name}() could not be captured", problem)
+
+
+def emit(name: str, policy: Policy, minted: Stamp, told: dict[str, Any], using: str | None) -> Fate | None:
     return pipeline.emit(
         f"heliograph.{name}",
         sender=policy.label,
-        action=name,
+        action=name if using else None,
         data={"model": policy.label, "operation": name, **told},
         using=using,
         minted=minted,

@@ -10,7 +10,7 @@ from asgiref.sync import async_to_sync
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.db.models import F, Model, Q, QuerySet
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, post_save
 from django.test import override_settings
 
 from emitter import bulk_data, memory, payload, pipeline, selection
@@ -577,6 +577,46 @@ def test_switched_off_only_calls_whose_rows_send_no_signal_are_holes(facts: Arri
         Genre.objects.all().delete()
 
     assert pipeline.counts["hole"] == before
+
+
+@contextmanager
+def refused(signal: Any) -> Iterator[None]:
+    """Have a receiver raise, after ours."""
+
+    def refuse(**_: Any) -> None:
+        raise PermissionError("no")
+
+    signal.connect(refuse, sender=Genre)
+    try:
+        yield
+    finally:
+        signal.disconnect(refuse, sender=Genre)
+
+
+@pytest.mark.parametrize("call", ["delete", "update_or_create"])
+def test_a_call_that_fails_halfway_is_told_as_the_cause_that_it_is(arrived: Arrived, call: str) -> None:
+    genre = Genre.objects.create(name="Novel")
+    calls: dict[str, tuple[Any, Any]] = {
+        "delete": (post_delete, lambda: Genre.objects.all().delete()),
+        "update_or_create": (
+            post_save,
+            lambda: Genre.objects.update_or_create(pk=genre.pk, defaults={"name": "x"}),
+        ),
+    }
+    signal, act = calls[call]
+
+    with refused(signal), pytest.raises(PermissionError) as caught:
+        act()
+
+    events = arrived()
+    (failed,) = (event for event in events if event.type.startswith("heliograph."))
+    assert failed.data == {
+        "model": "library.Genre", "operation": call, "error": "builtins.PermissionError", "count": None
+    }  # fmt: skip
+    assert (failed.action, failed.outcome) == (None, None)
+    assert failed.id in {event.causationid for event in events}
+    assert {event.causationid for event in events} - {None} <= {event.id for event in events}
+    assert (caught.value.__context__, caught.value.__cause__) == (None, None)
 
 
 def test_what_was_created_in_bulk_is_remembered(facts: Arrived) -> None:
