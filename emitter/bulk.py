@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
+from django.apps import apps
 from django.db import router
 from django.db.models import Model
 from django.db.models.query import QuerySet
@@ -30,6 +31,7 @@ from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.event import stamp
 from emitter.exceptions import CaptureError
+from emitter.holes import is_unheard
 from emitter.pipeline import Stamp
 from emitter.selection import Policy
 from emitter.transactions import Fate
@@ -38,6 +40,7 @@ WRAPPED = "_heliograph_wrapped"
 CONFLICTS = ("ignore_conflicts", "update_conflicts", "update_fields", "unique_fields")  # arguments of bulk_create
 CAUSES = {"delete", "bulk_update", "update_or_create"}  # calls that are made of signals and other calls
 HEARD = {"delete", "update_or_create"}  # calls whose rows send signals
+SIGNALS = {"delete": "post_delete", "raw_delete": "post_delete"}  # of the rows, as if they had been written one by one
 
 Covers = Callable[[str, type[Model], Mapping[str, Any]], bool]
 
@@ -132,18 +135,26 @@ def to_be_told(name: str, model: type[Model], values: Mapping[str, Any]) -> tupl
     Counts it as a hole if it should be told.
     """
     try:
-        policy = None if model._meta.auto_created else selection.policy(model)  # an m2m's are told as m2m_changed
-        covers = _covers.get()
-        if policy is None or (covers is not None and covers(name, model, values)):
+        if model._meta.auto_created or model._meta.apps is not apps:
+            count_hole(is_unheard(model))
+            return None, None
+        policy, covers = selection.policy(model), _covers.get()
+        if policy is None or SIGNALS.get(name, "post_save") not in selection.names():
+            return None, None
+        if covers is not None and covers(name, model, values):
             return None, None
         if not conf.bulk:
-            if name not in HEARD:
-                pipeline.counts["hole"] += 1
+            count_hole(name not in HEARD)
             return policy, None
         return policy, stamp()
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("capture", f"A call of {name}() could not be captured", error)
         return None, None
+
+
+def count_hole(is_one: bool) -> None:
+    if is_one:
+        pipeline.counts["hole"] += 1
 
 
 def written(queryset: Any) -> Callable[[], str]:

@@ -7,8 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 from asgiref.sync import async_to_sync
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
+from django.db.migrations.state import ProjectState
 from django.db.models import F, Model, Q, QuerySet
 from django.db.models.signals import post_delete, post_save
 from django.test import override_settings
@@ -642,6 +645,66 @@ def test_what_the_database_may_not_have_taken_is_not_remembered(facts: Arrived) 
     other.save()
 
     assert [data.get("fields") for data in saves(facts)] == [{"name": "x"}]
+
+
+@pytest.mark.parametrize(("chosen", "actions"), [("post_save", ["update", "bulk_create"]), ("post_delete", ["delete"])])
+def test_calls_are_told_whose_signals_are_chosen(facts: Arrived, chosen: str, actions: list[str]) -> None:
+    before = pipeline.counts["hole"]
+
+    with override_settings(HELIOGRAPH_SIGNALS=[chosen]):
+        Genre.objects.update(name="x")
+        Genre.objects.bulk_create([Genre(name="y")])
+        Genre.objects.all().delete()
+
+    assert [event.action for event in told(facts)] == actions
+    assert pipeline.counts["hole"] == before
+
+
+def test_direct_writes_to_an_automatic_through_table_are_holes(facts: Arrived) -> None:
+    (book,), genre = books("Emma"), Genre.objects.create(name="Novel")
+    through: Any = Book.genres.through
+    before = pipeline.counts["hole"]
+
+    through.objects.bulk_create([through(book=book, genre=genre)])
+    through.objects.filter(book=book).update(genre=genre)
+    through.objects.filter(book=book).delete()
+
+    assert told(facts) == []
+    assert pipeline.counts["hole"] == before + 3
+
+
+def test_writes_to_it_that_django_makes_are_none(facts: Arrived) -> None:
+    (book,), genre = books("Emma"), Genre.objects.create(name="Novel")
+    before = pipeline.counts["hole"]
+
+    book.genres.add(genre)
+    book.genres.remove(genre)
+    book.genres.set([genre])
+    book.genres.clear()
+    genre.books.add(book)
+    genre.delete()
+    book.delete()
+
+    assert pipeline.counts["hole"] == before
+
+
+def historical(model: type[Model]) -> Any:
+    return ProjectState.from_apps(apps).apps.get_model(model._meta.label)
+
+
+def test_models_of_migrations_are_holes(facts: Arrived, caplog: pytest.LogCaptureFixture) -> None:
+    genre = historical(Genre)
+    before = pipeline.counts["hole"]
+
+    (one,) = genre.objects.bulk_create([genre(name="Novel")])
+    genre.objects.update(name="Poem")
+    genre.objects.bulk_update([one], ["name"])
+    genre.objects.all().delete()
+    historical(ContentType).objects.update(model="x")
+
+    assert told(facts) == []
+    assert pipeline.counts["hole"] == before + 4
+    assert caplog.records == []
 
 
 def test_what_an_overridden_update_adds_is_told(facts: Arrived) -> None:
