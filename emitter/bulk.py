@@ -4,36 +4,51 @@ Django has no signal for them, so the methods of `QuerySet` are wrapped, for the
 added: keys are told where the call names them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
+from django.apps import apps
 from django.db import router
 from django.db.models import Model
 from django.db.models.query import QuerySet
 from django.db.models.sql import UpdateQuery
-from django.db.models.sql.query import Query
-from django.db.models.sql.where import AND
 
-from emitter import frames, memory, payload, pipeline, selection
-from emitter.changes import values_written
+from emitter import bulk_memory, frames, payload, pipeline, selection
+from emitter.bulk_data import (
+    Overheard,
+    attributes,
+    is_case_of,
+    listed,
+    matched,
+    may_cascade_into,
+    told_keys,
+    told_values,
+    updated,
+)
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.event import stamp
 from emitter.exceptions import CaptureError
+from emitter.holes import is_unheard
 from emitter.pipeline import Stamp
 from emitter.selection import Policy
 from emitter.transactions import Fate
 
 WRAPPED = "_heliograph_wrapped"
-ROWS = 100  # of which bulk_create and bulk_update tell the values
 CONFLICTS = ("ignore_conflicts", "update_conflicts", "update_fields", "unique_fields")  # arguments of bulk_create
+CAUSES = {"delete", "bulk_update", "update_or_create"}  # calls that are made of signals and other calls
+HEARD = {"delete", "update_or_create"}  # calls whose rows send signals
+SIGNALS = {"delete": "post_delete", "raw_delete": "post_delete"}  # of the rows, as if they had been written one by one
 
-# Of which model the call that runs now tells by itself which other: bulk_update() is made of update().
-_covered: ContextVar[tuple[type[Model] | None, str]] = ContextVar("heliograph_bulk", default=(None, ""))
+Covers = Callable[[str, type[Model], Mapping[str, Any]], bool]
+
+# What the call that runs now tells by itself: bulk_update() is made of update().
+_covers: ContextVar[Covers | None] = ContextVar("heliograph_bulk", default=None)
 
 Describe = Callable[[Policy, Any], dict[str, Any]]
+Note = Callable[[Any, Fate | None], None]
 
 
 def wrap() -> None:
@@ -61,29 +76,32 @@ def tell(
     describe: Describe,
     *,
     using: Callable[[], str],
-    covers: str = "",
-    note: Callable[[Fate | None], None] | None = None,
+    values: Mapping[str, Any] | None = None,
+    covers: Covers | None = None,
+    note: Note | None = None,
 ) -> Any:
-    """Make a call and emit ``heliograph.<name>`` once it has succeeded; what happens in it is caused by that.
+    """Make a call and emit ``heliograph.<name>`` once it has ended; what happens in it is caused by that.
 
-    ``describe`` gets the policy and the result, ``note`` what the event's fate will be.
+    ``describe`` gets the policy and the result, ``note`` the result and what the event's fate will be; it is called
+    even if nothing is told. ``covers`` tells which calls that are made by this one need not be told.
     """
-    told = to_be_told(name, model)
-    token = _covered.set((model, covers))
+    policy, minted = to_be_told(name, model, values or {})
+    token = _covers.set(covers)
     try:
-        with frames.entered(told[1][0] if told else frames.cause()):
+        with frames.entered(minted[0] if minted and name in CAUSES else frames.cause()):
             result = call()
+    except BaseException as error:
+        if policy and minted and name in CAUSES:
+            tell_failure(name, policy, minted, error)
+        raise
     finally:
-        _covered.reset(token)
-    if told is None:
+        _covers.reset(token)
+    if policy is None:
         return result
-    policy, minted = told
     try:
-        data = {"model": policy.label, "operation": name, **describe(policy, result)}
-        kind, db = f"heliograph.{name}", using()
-        fate = pipeline.emit(kind, sender=policy.label, action=name, data=data, using=db, minted=minted)
-        if note is not None:
-            note(fate)
+        fate = emit(name, policy, minted, describe(policy, result), using()) if minted else None
+        if note is not None and policy.mode != "off":
+            note(result, fate if minted else bulk_memory.open_fate(using()))
     except Exception as error:  # the edge to the host project: nothing may pass it, but what it asked for
         if policy.fail_closed:
             raise CaptureError(f"{name}() of {policy.label} could not be captured") from error
@@ -91,19 +109,52 @@ def tell(
     return result
 
 
-def to_be_told(name: str, model: type[Model]) -> tuple[Policy, Stamp] | None:
-    """Return how a call is to be told, and its identity; None if it isn't. Counts it as a hole if it should be."""
+def tell_failure(name: str, policy: Policy, minted: Stamp, error: BaseException) -> None:
+    """Tell of a call that raised, since what happened in it names it as its cause. Claims no outcome."""
     try:
-        policy = None if model._meta.auto_created else selection.policy(model)  # an m2m's are told as m2m_changed
-        if policy is None or _covered.get() == (model, name):
-            return None
+        told = {"error": payload.json_safe(type(error)), "count": None}
+        emit(name, policy, minted, told, None)
+    except Exception as problem:  # noqa: BLE001  # the edge to the host project: what it raised passes, not this
+        complain("capture", f"A failed call of {name}() could not be captured", problem)
+
+
+def emit(name: str, policy: Policy, minted: Stamp, told: dict[str, Any], using: str | None) -> Fate | None:
+    return pipeline.emit(
+        f"heliograph.{name}",
+        sender=policy.label,
+        action=name if using else None,
+        data={"model": policy.label, "operation": name, **told},
+        using=using,
+        minted=minted,
+    )
+
+
+def to_be_told(name: str, model: type[Model], values: Mapping[str, Any]) -> tuple[Policy | None, Stamp | None]:
+    """Return how a call's model is captured, None if it isn't, and the call's identity, None if it isn't told.
+
+    Counts it as a hole if it should be told.
+    """
+    try:
+        if model._meta.auto_created or model._meta.apps is not apps:
+            count_hole(is_unheard(model))
+            return None, None
+        policy, covers = selection.policy(model), _covers.get()
+        if policy is None or SIGNALS.get(name, "post_save") not in selection.names():
+            return None, None
+        if covers is not None and covers(name, model, values):
+            return None, None
         if not conf.bulk:
-            pipeline.counts["hole"] += 1
-            return None
+            count_hole(name not in HEARD)
+            return policy, None
         return policy, stamp()
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("capture", f"A call of {name}() could not be captured", error)
-        return None
+        return None, None
+
+
+def count_hole(is_one: bool) -> None:
+    if is_one:
+        pipeline.counts["hole"] += 1
 
 
 def written(queryset: Any) -> Callable[[], str]:
@@ -117,17 +168,25 @@ def update(original: Callable[..., int]) -> Callable[..., int]:
             values = told_values(policy, self.model, kwargs)
             return {"fields": sorted(values), "values": values, **matched(self, policy, count)}
 
-        return tell("update", self.model, lambda: original(self, **kwargs), describe, using=written(self))
+        return tell(
+            "update", self.model, lambda: original(self, **kwargs), describe, using=written(self), values=kwargs
+        )
 
     return method
 
 
 def delete(original: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: QuerySet[Any]) -> Any:
-        def describe(policy: Policy, result: Any) -> dict[str, Any]:
-            return matched(self, policy, result[1].get(self.model._meta.label, 0))
+        model: Any = self.model
 
-        return tell("delete", self.model, lambda: original(self), describe, using=written(self), covers="raw_delete")
+        def describe(policy: Policy, result: Any) -> dict[str, Any]:
+            told = matched(self, policy, result[1].get(model._meta.label, 0))
+            return told | {"pks": None} if may_cascade_into(model) else told
+
+        def covers(name: str, of: type[Model], _: Any) -> bool:
+            return (name, of) == ("raw_delete", model)
+
+        return tell("delete", model, lambda: original(self), describe, using=written(self), covers=covers)
 
     return method
 
@@ -144,13 +203,25 @@ def raw_delete(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def bulk_create(original: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: QuerySet[Any], objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
-        def describe(policy: Policy, created: Any) -> dict[str, Any]:
+        def conflicts() -> dict[str, Any]:
             options = dict(zip(("batch_size", *CONFLICTS), args, strict=False)) | kwargs
-            conflicts = {name: payload.json_safe(options[name]) for name in CONFLICTS if options.get(name)}
-            return {**listed(self.model, created, policy, [name for name, _ in policy.fields]), **conflicts}
+            return {name: payload.json_safe(options[name]) for name in CONFLICTS if options.get(name)}
+
+        def describe(policy: Policy, created: Any) -> dict[str, Any]:
+            objects = created if isinstance(created, list) else []  # what was given, if that was nothing
+            return {**listed(self.model, objects, policy, [name for name, _ in policy.fields]), **conflicts()}
+
+        def note(created: Any, fate: Fate | None) -> None:
+            if isinstance(created, list) and not conflicts():
+                bulk_memory.note_created(created, written(self)(), fate)
 
         return tell(
-            "bulk_create", self.model, lambda: original(self, objs, *args, **kwargs), describe, using=written(self)
+            "bulk_create",
+            self.model,
+            lambda: original(self, objs, *args, **kwargs),
+            describe,
+            using=written(self),
+            note=note,
         )
 
     return method
@@ -158,18 +229,18 @@ def bulk_create(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def bulk_update(original: Callable[..., int]) -> Callable[..., int]:
     def method(self: QuerySet[Any], objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
-        objs, fields = readable_twice(objs), readable_twice(fields)
+        objs, fields = Overheard(objs), Overheard(fields)
+
+        def covers(name: str, model: type[Model], values: Mapping[str, Any]) -> bool:
+            return (name, model) == ("update", self.model) and is_case_of(values, attributes(model, fields.seen))
 
         def describe(policy: Policy, count: int) -> dict[str, Any]:
-            names = {each.attname for each in self.model._meta.concrete_fields if each.name in fields}
-            return {
-                **listed(self.model, objs, policy, [name for name, _ in policy.fields if name in names]),
-                "count": count,
-            }
+            names = attributes(self.model, fields.seen)
+            told = [name for name, _ in policy.fields if name in names]
+            return updated(self, policy, objs.seen, told, count)
 
-        def note(fate: Fate | None) -> None:
-            for each in objs:  # or the next save() of one would be held against what it held before
-                memory.saved(each, written(self)(), values_written(each, fields), fate)
+        def note(count: int, fate: Fate | None) -> None:
+            bulk_memory.note_updated(objs.seen, fields.seen, count, written(self)(), fate)
 
         return tell(
             "bulk_update",
@@ -177,7 +248,7 @@ def bulk_update(original: Callable[..., int]) -> Callable[..., int]:
             lambda: original(self, objs, fields, *args, **kwargs),
             describe,
             using=written(self),
-            covers="update",
+            covers=covers,
             note=note,
         )
 
@@ -188,8 +259,9 @@ def update_or_create(original: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
         def describe(policy: Policy, result: Any) -> dict[str, Any]:
             instance, is_created = result
-            defaults = (args[0] if args else kwargs.get("defaults")) or {}
-            names = {each.attname for each in self.model._meta.concrete_fields if each.name in defaults}
+            given = dict(zip(("defaults", "create_defaults"), args, strict=False)) | kwargs
+            used = given.get("create_defaults") if is_created else None
+            names = attributes(self.model, given.get("defaults") or () if used is None else used)
             told = sorted(name for name, _ in policy.fields if name in names)
             return {"fields": told, "count": 1, "pks": told_keys(self.model, [instance.pk]), "created": is_created}
 
@@ -213,82 +285,3 @@ def update_batch(original: Callable[..., Any]) -> Callable[..., Any]:
         return tell("update", model, lambda: original(self, pk_list, values, using), describe, using=lambda: using)
 
     return method
-
-
-def readable_twice(values: Any) -> Any:
-    return list(values) if isinstance(values, Iterator) else values
-
-
-def told_values(policy: Policy, model: Any, values: dict[str, Any]) -> dict[str, Any]:
-    secret = dict(policy.fields)
-    names = {name: model._meta.get_field(name).attname if name != "pk" else model._meta.pk.attname for name in values}
-    return {
-        names[name]: payload.told(value.pk if isinstance(value, Model) else value, secret[names[name]])
-        for name, value in values.items()
-        if names[name] in secret
-    }
-
-
-def matched(queryset: QuerySet[Any], policy: Policy, count: int) -> dict[str, Any]:
-    """Return the conditions if they are simple ones, the count, and the keys where the conditions name as many."""
-    found = conditions(queryset.query)
-    key = queryset.model._meta.pk.attname
-    known = found or {}
-    named = dict.fromkeys(known.get(f"{key}__in", [known[key]] if key in known else []))
-    pks = told_keys(queryset.model, named) if count == len(named) else None
-    return {"where": told_conditions(found, policy), "count": count, "pks": pks}
-
-
-def conditions(query: Query) -> dict[str, Any] | None:
-    """Return ``{"status": "new", "id__in": [1, 2]}`` where all that is asked of the rows has that form, else None."""
-    where = query.where
-    if where.connector != AND or where.negated or query.is_sliced:
-        return None
-    found: dict[str, Any] = {}
-    for each in where.children:
-        left, value = getattr(each, "lhs", None), getattr(each, "rhs", None)
-        target, lookup = getattr(left, "target", None), getattr(each, "lookup_name", None)
-        if target is None or getattr(left, "alias", None) != query.base_table:  # of another table
-            return None
-        name = target.attname if lookup == "exact" else f"{target.attname}__{lookup}"
-        if name in found or not is_simple(lookup, value):
-            return None
-        found[name] = [one for one in value or () if one is not None] if lookup == "in" else value  # as SQL does
-    return found
-
-
-def is_simple(lookup: str | None, value: Any) -> bool:
-    values = value if lookup == "in" and isinstance(value, list | tuple | set | frozenset) else [value]
-    if lookup not in {"exact", "in", "isnull"} or (lookup == "in" and values is not value):
-        return False
-    return not any(hasattr(type(each), "resolve_expression") for each in values)
-
-
-def told_conditions(found: dict[str, Any] | None, policy: Policy) -> dict[str, Any] | None:
-    """Return the conditions as they can be told: None if one is too long, or about a field that isn't told."""
-    secret = dict(policy.fields)
-    told = {}
-    for name, value in (found or {}).items():
-        attribute = name.removesuffix("__in").removesuffix("__isnull")
-        if attribute not in secret or (isinstance(value, list) and len(value) > payload.ITEMS):
-            return None
-        told[name] = payload.told(value, secret[attribute])
-    return None if found is None else told
-
-
-def told_keys(model: type[Model], keys: Iterable[Any]) -> list[Any]:
-    known = (key for key in keys if key is not None)
-    secret = selection.has_secret_key(model)
-    return [payload.told(key, secret) for key, _ in zip(known, range(conf.bulk_pks), strict=False)]
-
-
-def listed(model: type[Model], objects: Any, policy: Policy, names: list[str]) -> dict[str, Any]:
-    """Return what is told of objects in memory: their number, their keys up to a limit, the values of some."""
-    secret = dict(policy.fields)
-    objects = list(objects)
-    rows = [
-        {name: payload.told(each.__dict__[name], secret[name]) for name in names if name in each.__dict__}
-        for each in objects[:ROWS]
-    ]
-    keys = told_keys(model, (each.pk for each in objects))
-    return {"fields": names, "count": len(objects), "pks": keys, "rows": rows, "complete": len(objects) <= ROWS}

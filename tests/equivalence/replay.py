@@ -108,6 +108,10 @@ class Replay:
                 self.state.update(model, key, {name: row[name] for name in data["update_fields"]})
 
     def bulk_update(self, model: Table, event: Event, data: dict[str, Any]) -> None:
+        if data["pks"] is None:  # some of these were written
+            sure, perhaps = self.matched(model, data)
+            self.lose(model, [*sure, *perhaps], data["fields"])
+            return
         for key, row in zip(data["pks"], data["rows"], strict=True):
             if self.state.row(model, key) is not None:
                 self.state.update(model, key, self.parsed(model, row))

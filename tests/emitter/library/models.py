@@ -161,3 +161,46 @@ class Room(models.Model):
     area = models.GeneratedField(
         expression=models.F("width") * models.F("length"), output_field=models.IntegerField(), db_persist=True
     )
+
+
+class Topic(models.Model):
+    """Goes with the topic above it."""
+
+    name = models.CharField(max_length=100, default="")
+    above = models.ForeignKey("self", on_delete=models.CASCADE, null=True)
+
+
+class Saga(models.Model):
+    name = models.CharField(max_length=100, default="")
+
+
+class Sequel(Saga):
+    """Goes with the saga that it continues, and is one itself."""
+
+    of = models.ForeignKey(Saga, on_delete=models.CASCADE, related_name="sequels")
+
+
+class Country(models.Model):
+    code = models.CharField(max_length=2, unique=True)
+    name = models.CharField(max_length=100, default="")
+
+
+class Publisher(models.Model):
+    """Points to something else than a primary key."""
+
+    name = models.CharField(max_length=100, default="")
+    country = models.ForeignKey(Country, to_field="code", on_delete=models.CASCADE, null=True)
+
+
+class DearQuerySet(models.QuerySet["Dear"]):
+    def update(self, **kwargs: Any) -> int:
+        return super().update(price=1, **kwargs)
+
+
+class Dear(models.Model):
+    """Writes more than it is asked to."""
+
+    name = models.CharField(max_length=100, default="")
+    price = models.IntegerField(default=0)
+
+    objects = DearQuerySet.as_manager()
