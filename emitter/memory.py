@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from django.db import connections
 from django.db.models import Field, JSONField, Model
+from msgspec.structs import replace
 
 from emitter import transactions
 from emitter.complaints import complain
@@ -245,8 +246,10 @@ def refreshed(instance: Model, names: Collection[str] | None) -> None:
         for each in instance._meta.concrete_fields
         if each.attname in held and (names is None or each.attname in names or each.name in names)
     }
-    fate = open_fate(using)
-    before = settled(known) if fate is not None and known.values else None
+    fate, before = open_fate(using), None
+    if fate is not None:  # if it is rolled back, who knows whether a value that is new was there before?
+        same = {name: value for name, value in known.values.items() if fresh.get(name, value) == value}
+        before = replace(settled(known), values=same)
     values = {**known.values, **fresh}
     note(instance, Snapshot(using=using, values=values, source="loaded", fate=fate, before=before))
 
