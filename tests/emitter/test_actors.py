@@ -100,6 +100,14 @@ def hijack(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def hijack_busily(request: HttpRequest) -> HttpResponse:
+    request.user = User(pk=7)
+    Book.objects.create(title="before")
+    request.user = Busy()  # type: ignore[assignment]
+    Book.objects.create(title="after")
+    return HttpResponse()
+
+
 def sign_up(request: HttpRequest) -> HttpResponse:
     request.user = user = User(username="ada")
     Book.objects.create(title="before")
@@ -120,6 +128,7 @@ urlpatterns = [
     path("as/<str:kind>", as_kind),
     path("guest", as_guest),
     path("hijack", hijack),
+    path("hijack-busily", hijack_busily),
     path("signup", sign_up),
     path("signout", sign_out),
 ]
@@ -176,6 +185,13 @@ def test_the_actor_is_the_user_that_the_request_has_now(facts: Arrived, client: 
     client.get("/hijack")
 
     assert books(facts) == ["auth.User/7", "auth.User/8", "auth.User/7"]
+
+
+def test_what_a_user_tells_while_it_is_asked_is_not_told_of_the_one_before(facts: Arrived, client: Client) -> None:
+    client.get("/hijack-busily")
+
+    (own,) = [event for event in facts() if event.type.endswith("book_lent")]
+    assert own.actor == "tests.emitter.test_actors.Busy/busy"
 
 
 def test_a_user_saved_meanwhile_is_named(facts: Arrived, client: Client) -> None:
