@@ -66,7 +66,7 @@ class Visit:
         user = actors.known_user(request)
         was_unsaved = self.actor is None and issubclass(type(user), Model)
         if user is not self.user or was_unsaved:
-            self.user = user  # before it is asked: should it save something, it isn't asked again
+            self.user, self.actor = user, None  # before it is asked: should it save something, it isn't asked again
             self.actor = actors.actor_of(user)
             self.settle()
         held = request.__dict__.get("user")

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from io import BytesIO
 from typing import Any
 
@@ -62,6 +63,12 @@ def logged_in(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def outlived(request: HttpRequest) -> HttpResponse:
+    request.user = User(pk=7)
+    kept.append(copy_context())
+    return HttpResponse()
+
+
 def left_open(request: HttpRequest) -> HttpResponse:
     def steps() -> Iterator[None]:
         with emitter.context(correlationid="inner", actor="inner"):
@@ -106,6 +113,7 @@ urlpatterns = [
     path("nested", nested),
     path("anested", anested),
     path("logged-in", logged_in),
+    path("outlived", outlived),
     path("left-open", left_open),
     path("close-left-open", close_left_open),
     path("shared", shared),
@@ -254,6 +262,13 @@ def keeping(get_response: Any) -> Any:
         return get_response(request)
 
     return middleware
+
+
+def test_what_a_request_left_running_still_belongs_to_it(facts: Arrived, client: Client) -> None:
+    client.get("/outlived", headers={"X-Request-ID": "asked"})
+    kept[-1].run(book_lent.send, None)
+
+    assert [(event.correlationid, event.actor) for event in facts()] == [("asked", "auth.User/7")] * 3
 
 
 def test_a_login_in_a_block_tells_the_address(facts: Arrived, client: Client) -> None:
