@@ -1,27 +1,48 @@
 """System checks of the configuration: what is wrong is said by ``manage.py check``, with what to do."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning  # noqa: A004  # Django's name
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_delete, pre_delete
+from django.utils.module_loading import import_string
 
 from emitter import selection
-from emitter.conf import Conf, all_settings, conf
+from emitter.conf import Conf, Setting, all_settings, conf
 from emitter.exceptions import ConfigurationError
 from emitter.transport import HttpTransport
+
+MIDDLEWARE = "emitter.middleware.HeliographMiddleware"
+DJANGOS_MIDDLEWARE = (  # which find out who asks, or answer themselves
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+)
+SECRET = (Conf.key, Conf.mask_secret)  # whose value no log of a check should show
 
 
 def check_configuration(**kwargs: Any) -> list[CheckMessage]:
     bad: list[CheckMessage] = [
-        Error(f"{setting.name} can't be {setting.value!r}.", hint=setting.hint, id=setting.check_id)
+        Error(f"{setting.name} can't be {shown(setting)}.", hint=setting.hint, id=setting.check_id)
         for setting in all_settings()
-        if not setting.good(setting.value)
+        if not setting.good(setting.written)
     ]
-    return bad or [*check_address(), *check_signals(), *check_cost()]
+    return [
+        *(bad or [*check_address(), *check_signals(), *check_patterns(), *check_cost()]),
+        *check_names(),
+        *check_middleware(),
+    ]
+
+
+def shown(setting: Setting[Any]) -> str:
+    return f"a {type(setting.written).__name__}" if setting in SECRET else repr(setting.written)
 
 
 def check_address() -> Iterator[CheckMessage]:
@@ -54,6 +75,71 @@ def check_signals() -> Iterator[CheckMessage]:
         yield Error(
             f"HELIOGRAPH_CUSTOM_SIGNALS: {error}.", hint=Conf.custom_signals.hint, id=Conf.custom_signals.check_id
         )
+
+
+def check_patterns() -> Iterator[CheckMessage]:
+    """Tell which patterns match nothing, as one with a typing error does: it excludes, or captures, nobody."""
+    labels = {model._meta.label for model in apps.get_models(include_auto_created=True)}
+    captured = {policy.label for model in selection.models() if (policy := selection.policy(model))}
+    fields = {
+        f"{each.model._meta.label}.{each.name}"
+        for model in apps.get_models(include_auto_created=True)
+        for each in model._meta.concrete_fields
+    }
+    for setting, what, names in (
+        (Conf.models, "model", labels | {"@own", "@user"}),
+        (Conf.exclude_models, "model", labels),
+        (Conf.exclude_fields, "field", fields),
+        (Conf.diff, "captured model", captured),
+        (Conf.fail_closed, "captured model", captured),
+    ):
+        for pattern in setting.value if setting.written is not setting.default else ():
+            if not any(selection.matches(name, [pattern]) for name in names):
+                yield Warning(
+                    f"{setting.name}: {pattern!r} matches no {what}.",
+                    hint=f"{setting.hint} A model is written as its app's label and its name, a field with its name.",
+                    id="heliograph.W025",
+                )
+
+
+def check_names() -> Iterator[CheckMessage]:
+    known = [setting.attribute for setting in all_settings()]
+    for name in dir(settings):
+        attribute = name.removeprefix("HELIOGRAPH_").lower()
+        if name.startswith("HELIOGRAPH_") and attribute not in known:
+            close = [f"HELIOGRAPH_{each.upper()}" for each in get_close_matches(attribute, known, n=1)]
+            yield Warning(
+                f"{name} is no setting of the emitter.",
+                hint=f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known).upper()}.",
+                id="heliograph.W026",
+            )
+
+
+def check_middleware() -> Iterator[CheckMessage]:
+    """Say so where requests are told without who asks, by which route and how they ended."""
+    installed = list(getattr(settings, "MIDDLEWARE", None) or [])
+    place = next((number for number, path in enumerate(installed) if is_ours(path)), None)
+    if place is None and getattr(settings, "ROOT_URLCONF", None):
+        yield Warning(
+            "HeliographMiddleware is not in MIDDLEWARE: events name no actor, and requests no route and status.",
+            hint=f"Put {MIDDLEWARE!r} first in MIDDLEWARE.",
+            id="heliograph.W023",
+        )
+    elif place is not None and (before := [path for path in installed[:place] if path in DJANGOS_MIDDLEWARE]):
+        yield Warning(
+            f"HeliographMiddleware comes after {before[0]}: what that does or answers is not seen.",
+            hint=f"Put {MIDDLEWARE!r} first in MIDDLEWARE.",
+            id="heliograph.W024",
+        )
+
+
+def is_ours(path: str) -> bool:
+    """Tell whether this is our middleware or a subclass of the project's own."""
+    try:
+        found = import_string(path)
+    except ImportError:  # which Django itself will say
+        return False
+    return MIDDLEWARE in {f"{each.__module__}.{each.__qualname__}" for each in getattr(found, "__mro__", ())}
 
 
 def check_cost() -> Iterator[CheckMessage]:

@@ -1,5 +1,7 @@
 """Settings of the emitter: flat ``HELIOGRAPH_*`` names in the project's Django settings, read when first asked for.
 
+A value that can't be one is never used: what can be read of it is, else the default. The checks say so.
+
 To add one: a line in `Conf`, a test, a line in docs/reference/emitter-settings.md.
 """
 
@@ -9,7 +11,12 @@ from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings
 
+from emitter.complaints import complain
+
 T = TypeVar("T")
+
+BATCH = 1_000  # events that the service takes in one request
+DAY = 86_400.0  # seconds; a thread can't wait for ever, which infinity would have it do
 
 
 def is_text(value: object) -> bool:
@@ -25,7 +32,8 @@ def is_flag(value: object) -> bool:
 
 
 def is_modes(value: object) -> bool:
-    return isinstance(value, dict) and all(mode in {"loaded", "select", "off"} for mode in value.values())
+    modes = ("loaded", "select", "off")
+    return isinstance(value, dict) and is_texts(list(value)) and all(mode in modes for mode in value.values())
 
 
 def is_number(value: object) -> bool:
@@ -36,8 +44,12 @@ def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def is_batch_size(value: object) -> bool:
+    return is_count(value) and value <= BATCH  # type: ignore[operator]  # a count is a number
+
+
 def is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= DAY
 
 
 @dataclass(eq=False, slots=True)
@@ -68,9 +80,26 @@ class Setting(Generic[T]):
         return found
 
     @property
+    def written(self) -> Any:
+        """What the project's settings say, good or not."""
+        return getattr(settings, self.name, self.default)
+
+    @property
     def value(self) -> T:
-        value: T = getattr(settings, self.name, self.default)
-        return value
+        written = self.written
+        if self.good(written):
+            return written  # type: ignore[no-any-return]  # it is good
+        complain(self.name, f"{self.name} can't be of that value, which is not used. {self.hint} See manage.py check.")
+        return self.readable(written)
+
+    def readable(self, written: object) -> T:
+        """Return the texts in what was to be a list of them, so that no name to mask is lost; else the default."""
+        if self.good is not is_texts:
+            return self.default
+        texts = [written] if isinstance(written, str) else written
+        if not isinstance(texts, list | tuple | set | frozenset):
+            return self.default
+        return [text for text in texts if isinstance(text, str)]  # type: ignore[return-value]  # T is a list of texts
 
 
 class Conf:
@@ -120,10 +149,16 @@ class Conf:
         0, is_number, "How many proxies stand before this project and set X-Forwarded-For.", "heliograph.E022"
     )
     queue_size = Setting(10_000, is_count, "How many events wait in memory at the most.", "heliograph.E007")
-    batch_size = Setting(500, is_count, "How many events go in one request; the service takes 1000.", "heliograph.E008")
-    interval = Setting(1.0, is_seconds, "Seconds after which a batch leaves that isn't full.", "heliograph.E009")
-    timeout = Setting(10.0, is_seconds, "Seconds to wait for the service's answer.", "heliograph.E010")
-    shutdown_timeout = Setting(2.0, is_seconds, "Seconds that an exit may wait for the rest.", "heliograph.E011")
+    batch_size = Setting(
+        500, is_batch_size, "How many events go in one request; the service takes 1000.", "heliograph.E008"
+    )
+    interval = Setting(
+        1.0, is_seconds, "Seconds, up to a day, after which a batch leaves that isn't full.", "heliograph.E009"
+    )
+    timeout = Setting(10.0, is_seconds, "Seconds, up to a day, to wait for the service's answer.", "heliograph.E010")
+    shutdown_timeout = Setting(
+        2.0, is_seconds, "Seconds, up to a day, that an exit may wait for the rest.", "heliograph.E011"
+    )
 
 
 conf = Conf()

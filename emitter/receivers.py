@@ -10,7 +10,7 @@ from django.db.models import Model
 from django.db.models import signals as db
 from django.dispatch import Signal
 
-from emitter import bulk, contexts, frames, memory, objects, payload, pipeline, relations, selection
+from emitter import actors, bulk, contexts, frames, memory, objects, payload, pipeline, relations, requests, selection
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.guard import Receiver, guarded
@@ -22,41 +22,49 @@ AUTH = "django.contrib.auth.signals."
 
 
 def request_started(sender: Any, *, environ: Any = None, scope: Any = None, **_: Any) -> None:
+    """Tell of a request without its path: which part of that is secret, only the route will tell."""
     now = contexts.begin_wsgi(environ) if environ is not None else contexts.begin_asgi(scope)
     if "request_started" in selection.names():
         emit_request("request_started", now)
 
 
 def request_finished(sender: Any, **_: Any) -> None:
-    now = contexts.current()
-    if now is None:
+    now = contexts.of_visit()
+    if now is not None:
+        finish(now)
+
+
+def finish(now: contexts.Context) -> None:
+    """Tell that a request has ended, and have what was around it there again."""
+    visit = now.visit
+    if visit is None:
         return
     try:
+        contexts.enter(now)
         if "request_finished" in selection.names():
-            emit_request("request_finished", now, route=route(now), status=now.status, duration=now.duration)
+            ended = {"status": visit.status, "duration": visit.duration}
+            emit_request("request_finished", now, **place(visit.request), **ended)
     finally:
-        now.settle()
-        contexts.leave()
+        contexts.end(visit)
 
 
 def got_request_exception(sender: Any, *, request: Any = None, **_: Any) -> None:
     now, error = contexts.current(), sys.exc_info()[0]
     if now is not None:
-        emit_request(
-            "got_request_exception",
-            now,
-            route=route(now),
-            exception=payload.json_safe(error),
-        )
-
-
-def route(now: contexts.Context) -> str | None:
-    return None if now.route is None else payload.text(now.route)
+        emit_request("got_request_exception", now, **place(request), exception=payload.json_safe(error))
 
 
 def emit_request(name: str, now: contexts.Context, **data: Any) -> None:
-    asked = {"method": now.method, "path": payload.text(now.path), "ip": now.ip}
-    pipeline.emit(CORE + name, data={key: value for key, value in asked.items() if value is not None} | data)
+    pipeline.emit(CORE + name, data={"method": now.visit.method if now.visit else "", **address(), **data})
+
+
+def place(request: Any) -> dict[str, Any]:
+    """Return which route a request took; with it, its path."""
+    match = request and request.resolver_match
+    if not match:
+        return {"route": None}
+    path = requests.path_of(request)
+    return {"route": payload.text(f"/{match.route}"), **({} if path is None else {"path": payload.text(path)})}
 
 
 def user_logged_in(sender: Any, *, user: Any, **_: Any) -> None:
@@ -84,14 +92,14 @@ def emit_user(name: str, user: Any, action: str) -> None:
         sender=payload.label(type(user)) if known else None,
         subject=payload.subject(user) if known else None,
         action=action,
-        actor=contexts.actor_of(user),
+        actor=actors.actor_of(user),
         data=address(),
     )
 
 
 def address() -> dict[str, Any]:
     now = contexts.current()
-    return {"ip": now.ip} if now is not None and now.ip else {}
+    return {"ip": now.visit.ip} if now is not None and now.visit is not None and now.visit.ip else {}
 
 
 def custom(path: str) -> Receiver:

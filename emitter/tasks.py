@@ -1,7 +1,9 @@
 """Have tasks of Celery and of Django run in a context, and know what they were asked for by.
 
 Celery carries the context in a message's headers. Django's tasks carry nothing of ours: their events have the task's id
-as correlation id, and as their cause the event that told of its being enqueued, whose id both sides can work out.
+as correlation id, and as their cause the event that told of its being enqueued, whose id both sides can work out. That
+event waits for the transaction of the default database, where what the task is about may be rolled back. It is told
+unless ``HELIOGRAPH_SIGNALS`` is empty.
 """
 
 import hashlib
@@ -10,7 +12,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from emitter import contexts, frames, payload, pipeline
+from django.db import DEFAULT_DB_ALIAS
+
+from emitter import contexts, frames, payload, pipeline, selection
 from emitter.complaints import complain
 
 HEADER = "heliograph"
@@ -81,14 +85,16 @@ def enqueued(sender: Any, task_result: Any, **_: Any) -> None:
     try:
         told = {"id": str(task_result.id), "task": task_result.task.module_path}
         minted = enqueuing(task_result), payload.json_safe(task_result.enqueued_at)
-        pipeline.emit(ENQUEUED, action="enqueued", data=told, minted=minted)
+        if selection.names():
+            pipeline.emit(ENQUEUED, action="enqueued", data=told, minted=minted, using=DEFAULT_DB_ALIAS)
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("tasks", "A task's enqueuing could not be captured", error)
 
 
 def begin_django(sender: Any, task_result: Any, **_: Any) -> None:
     try:
-        begin(str(task_result.id), enqueuing(task_result), {"correlationid": str(task_result.id)})
+        cause = enqueuing(task_result) if selection.names() else None
+        begin(str(task_result.id), cause, {"correlationid": str(task_result.id)})
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("tasks", "A task's context could not be made", error)
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
+import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -24,7 +25,7 @@ from django.urls import path
 from django.utils.functional import SimpleLazyObject
 
 import emitter
-from emitter import contexts
+from emitter import actors, contexts
 from emitter.event import Event
 from emitter.middleware import HeliographMiddleware
 from tests.emitter.conftest import Arrived
@@ -105,7 +106,8 @@ def numbers(events: list[Event]) -> dict[str, set[tuple[str | None, Any]]]:
     for event in events:
         data = event.data or {}
         what = data.get("number") or (data.get("fields") or {}).get("title") or str(data.get("path")).rpartition("/")[2]
-        found[str(event.correlationid)].add((event.actor, int(what)))
+        if not event.type.endswith("request_started"):  # which tells no path
+            found[str(event.correlationid)].add((event.actor, int(what)))
     return found
 
 
@@ -247,7 +249,7 @@ def test_a_request_that_began_without_the_signal_has_a_context_from_the_middlewa
         return HttpResponse()
 
     HeliographMiddleware(answer)(RequestFactory().get("/", headers={"X-Request-ID": "abc"}))
-    contexts.leave()
+    contexts.enter(None)
 
     assert facts()[0].correlationid == "abc"
 
@@ -255,7 +257,7 @@ def test_a_request_that_began_without_the_signal_has_a_context_from_the_middlewa
 def test_no_actor_is_made_up() -> None:
     asleep = SimpleLazyObject(lambda: pytest.fail("evaluated"))
 
-    assert [contexts.actor_of(user) for user in (None, AnonymousUser(), User(), asleep)] == [None] * 4
+    assert [actors.actor_of(user) for user in (None, AnonymousUser(), User(), asleep)] == [None] * 4
 
 
 def test_a_user_whose_truth_is_odd_is_an_actor_all_the_same(facts: Arrived) -> None:
@@ -270,7 +272,7 @@ def test_a_user_whose_truth_is_odd_is_an_actor_all_the_same(facts: Arrived) -> N
     request = HttpRequest()
     request.user = Falsy(pk=7)
 
-    assert contexts.actor_of(contexts.known_user(request)) == "auth.User/7"
+    assert actors.actor_of(actors.known_user(request)) == "auth.User/7"
 
 
 def test_a_context_gives_what_it_was_given_and_ends(facts: Arrived) -> None:
@@ -369,3 +371,174 @@ def test_a_request_in_an_open_transaction_is_told_at_once(facts: Arrived, client
     with transaction.atomic():
         client.get("/none")
         assert len(facts()) == 2
+
+
+@pytest.mark.parametrize("given", ["two words", "x" * 256, "ü", "line\tbreak", "AKIAIOSFODNN7EXAMPLE", object(), 1.5])
+def test_an_id_that_cannot_be_one_is_not_used(facts: Arrived, given: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with emitter.context(correlationid="outer"), emitter.context(correlationid=given):
+        book_lent.send(None)
+    with emitter.context(correlationid=given):
+        book_lent.send(None)
+
+    inner, alone = (event.correlationid for event in facts())
+    assert inner == "outer"
+    assert alone not in {None, given, "outer"}
+    assert len([record for record in caplog.records if "correlationid" in record.message]) == 1
+
+
+@pytest.mark.parametrize("given", [42, uuid.UUID(int=7)])
+def test_a_number_or_uuid_can_be_an_id(facts: Arrived, given: Any) -> None:
+    with emitter.context(correlationid=given):
+        book_lent.send(None)
+
+    assert facts()[0].correlationid == str(given)
+
+
+@pytest.mark.parametrize(
+    "given", ["00-zz", 7, TRACEPARENT.replace("00-", "ff-", 1), f"00-{'0' * 32}-b7ad6b7169203331-01",
+              f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01"],
+)  # fmt: skip
+def test_a_trace_that_is_none_is_ignored(facts: Arrived, client: Client, given: Any) -> None:
+    with emitter.context(traceparent=given):
+        book_lent.send(None)
+    client.get("/none", headers={"traceparent": str(given)})
+
+    assert {event.traceparent for event in facts()} == {None}
+    assert str(given)[3:35] not in {event.correlationid for event in facts()}
+
+
+def test_a_block_closed_from_elsewhere_raises_nothing_and_leaves_all_as_it_is(facts: Arrived) -> None:
+    def steps() -> Iterator[None]:
+        with emitter.context(correlationid="inner"):
+            yield
+
+    running = steps()
+    copy_context().run(next, running)
+    with emitter.context(correlationid="here"):
+        running.close()
+        book_lent.send(None)
+
+    assert [event.correlationid for event in facts()] == ["here"]
+    assert contexts.current() is None
+
+
+def test_an_async_block_closed_by_another_task_raises_nothing() -> None:
+    async def steps() -> AsyncIterator[None]:
+        with emitter.context(correlationid="inner"):
+            yield
+
+    async def close_elsewhere() -> None:
+        running = steps()
+        await asyncio.create_task(anext(running))  # type: ignore[arg-type]
+        await asyncio.create_task(running.aclose())  # type: ignore[attr-defined]
+        assert contexts.current() is None
+
+    asyncio.run(close_elsewhere())
+
+
+def test_a_block_left_open_by_a_generator_ends_with_the_block_around() -> None:
+    def steps() -> Iterator[None]:
+        with emitter.context(correlationid="inner"):
+            yield
+
+    with emitter.context(correlationid="outer"):
+        running = steps()
+        next(running)
+
+    assert contexts.current() is None
+    running.close()
+    assert contexts.current() is None
+
+
+async def tell() -> None:
+    await book_lent.asend(None)
+
+
+def test_a_context_decorates_coroutines(facts: Arrived) -> None:
+    @emitter.context(actor="cron")
+    async def nightly() -> None:
+        await asyncio.sleep(0)
+        await tell()
+
+    async def both() -> None:
+        await asyncio.gather(nightly(), nightly(), tell())
+
+    async_to_sync(both)()
+
+    assert sorted(str(event.actor) for event in facts()) == ["None", "cron", "cron"]
+    assert len({event.correlationid for event in facts()}) == 3
+
+
+def test_a_context_decorates_generators_and_leaves_their_caller_out(facts: Arrived) -> None:
+    @emitter.context(actor="cron")
+    def nightly() -> Generator[int, str, str]:
+        book_lent.send(None, number=0)
+        try:
+            book_lent.send(None, number=(yield 1))
+        except ArithmeticError:
+            book_lent.send(None, number=2)
+        return "done"
+
+    def run() -> Generator[int, Any, None]:
+        assert (yield from nightly()) == "done"
+
+    for step in (lambda running: running.send("sent"), lambda running: running.throw(ArithmeticError())):
+        running = run()
+        assert next(running) == 1
+        book_lent.send(None, number="outside")
+        with pytest.raises(StopIteration):
+            step(running)
+
+    assert [(event.data["number"], event.actor) for event in facts() if event.data] == [
+        (0, "cron"), ("outside", None), ("sent", "cron"), (0, "cron"), ("outside", None), (2, "cron"),
+    ]  # fmt: skip
+    assert len({event.correlationid for event in facts()}) == 3
+
+
+def test_a_context_decorates_async_generators_and_leaves_their_caller_out(facts: Arrived) -> None:
+    @emitter.context(actor="cron")
+    async def nightly() -> AsyncIterator[int]:
+        await tell()
+        yield 1
+        await tell()
+
+    async def run() -> None:
+        async for _ in nightly():
+            await tell()
+
+    async_to_sync(run)()
+
+    assert [event.actor for event in facts()] == ["cron", None, "cron"]
+
+
+def test_one_context_may_be_entered_again_and_by_threads_at_once(facts: Arrived) -> None:
+    block = emitter.context(actor="cron")
+    both = threading.Barrier(2, timeout=30)
+
+    def work() -> None:
+        with block:
+            both.wait()
+            with block:
+                book_lent.send(None)
+            both.wait()
+            book_lent.send(None)
+        assert contexts.current() is None
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(work), pool.submit(work)]:
+            each.result()
+
+    assert [event.actor for event in facts()] == ["cron"] * 4
+    assert len({event.correlationid for event in facts()}) == 2
+
+
+def test_a_command_that_never_ends_gives_its_rounds_their_own_ids(facts: Arrived) -> None:
+    class Looping(Buy):
+        def handle(self, *args: Any, **options: Any) -> None:
+            for number in range(2):
+                with emitter.context(correlationid=f"round-{number}"):
+                    book_lent.send(None)
+
+    call_command(Looping())
+
+    assert [event.correlationid for event in facts()] == ["round-0", "round-1"]

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from emitter import checks
 from emitter.conf import all_settings
 from emitter.selection import GROUPS, ON_REQUEST
 
@@ -24,3 +25,11 @@ def test_every_signal_that_can_be_captured_is_documented() -> None:
     names = {*ON_REQUEST, *(name for group in GROUPS.values() for name in group)}
 
     assert {name for name in names if f"`{name}`" not in REFERENCE} == set()
+
+
+def test_every_check_is_documented_and_no_other_is() -> None:
+    pattern = r"heliograph\.[EWI]\d{3}"
+    documented = re.findall(pattern, REFERENCE.partition("## Checks")[2])
+
+    real = {*(setting.check_id for setting in all_settings()), *re.findall(pattern, Path(checks.__file__).read_text())}
+    assert sorted(documented) == sorted(real)
