@@ -4,6 +4,8 @@ Values are put together here, or are the ones that documentations print, so that
 """
 
 import base64
+import re
+import time
 
 SECRET_NAMES = """
 password Password2 PASSWORD user_password new-password newPassword1 password_confirm passwordHash hashed_password
@@ -58,7 +60,15 @@ def pem(kind: str) -> str:
 
 JWT = ".".join([encoded('{"alg":"HS256"}').rstrip("="), encoded('{"sub":"1234567890"}').rstrip("="), BODY[:43]])
 
-RESET = joined("cfxq9i", "-", HEX)
+
+def base36(number: int) -> str:
+    return (base36(number // 36) if number >= 36 else "") + "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36]
+
+
+NOW = int(time.time()) - 978_307_200  # seconds, as Django's tokens count them
+RESET = joined(base36(NOW - NOW % 36), "-", HEX)  # ends with a digit
+RESET_OF_LETTERS = joined(re.sub(r"\d", "a", base36(NOW - 11 * 36**4)), "-", HEX)
+UUID = f"{HEX[:8]}-{HEX[8:12]}-{HEX[12:16]}-{HEX[16:20]}-{HEX[20:]}"
 
 # Each is a secret as a whole, whatever it is called.
 SECRET_VALUES = {
@@ -97,8 +107,46 @@ SECRET_VALUES = {
     "Shopify": joined("shpat", "_", HEX),
     "Square": joined("sq0", "atp-", BODY[:22]),
     "Vault": joined("hvs", ".", BODY[:24]),
-    "Mailgun": joined("key", "-", HEX),
     "Mailchimp": joined(HEX, "-us", "14"),
+    "JWT with certificates": ".".join([encoded('{"x5c":["' + LINES * 10 + '"]}').rstrip("="), BODY[:30], BODY[:43]]),
+    "Atlassian": joined("ATATT", "3xFfGF0", BODY, BODY),
+    "Bitbucket": joined("ATBB", BODY[:32]),
+    "Databricks": joined("dapi", HEX),
+    "Linear": joined("lin", "_api_", BODY[:40]),
+    "Notion": joined("ntn", "_", BODY[:46]),
+    "Notion until 2024": joined("secret", "_", BODY[:43]),
+    "Figma": joined("figd", "_", BODY[:40]),
+    "Doppler": joined("dp", ".pt.", BODY[:43]),
+    "Facebook": joined("EAAC", BODY, BODY),
+    "Twilio": joined("SK", HEX),
+    "Heroku": joined("HRKU", "-AA", BODY),
+    "Terraform": joined(BODY[:14], ".atlasv1.", BODY, BODY[:13]),
+    "PlanetScale": joined("pscale", "_tkn_", BODY[:43]),
+    "Plaid": joined("access", "-sandbox-", UUID),
+    "LaunchDarkly": joined("sdk", "-", UUID),
+    "HubSpot": joined("pat", "-na1-", UUID),
+    "Pulumi": joined("pul", "-", HEX, HEX[:8]),
+    "Supabase": joined("sbp", "_", HEX, HEX[:8]),
+    "Sonar": joined("squ", "_", HEX, HEX[:8]),
+    "Razorpay": joined("rzp", "_live_", BODY[:14]),
+    "Replicate": joined("r8", "_", BODY[:37]),
+    "Perplexity": joined("pplx", "-", BODY[:48]),
+    "xAI": joined("xai", "-", BODY, BODY[:30]),
+    "Grafana": joined("glsa", "_", BODY[:32], "_", HEX[:8]),
+    "Grafana's cloud": joined("glc", "_eyJv", BODY),
+    "Brevo": joined("xkeysib", "-", HEX, HEX, "-", BODY[:16]),
+    "Resend": joined("re", "_", BODY[:8], "_", BODY[:24]),
+    "Netlify": joined("nfp", "_", BODY[:36]),
+    "Fly": joined("fm2", "_lJPE", BODY, "=="),
+    "1Password": joined("ops", "_eyJz", BODY, BODY),
+    "Azure": joined("abc", "8Q~", BODY[:34]),
+    "Google, to refresh": joined("1/", "/0", BODY),
+    "JFrog": joined("AKCp", "8", BODY, BODY[:20]),
+    "Prefect": joined("pnu", "_", BODY[:36]),
+    "Stripe, of an intent": joined("pi", "_", BODY[:24], "_secret_", BODY[:25]),
+    "Stripe, for a moment": joined("ek", "_live_", BODY[:24]),
+    "Firebase": joined("AAAA", BODY[:7], ":APA91b", BODY, BODY),
+    "Discord": joined("M", BODY[:25], ".", BODY[:6], ".", BODY[:38]),
     "Telegram": joined("123456789", ":AA", BODY[:33]),
     "Django's hash": joined("pbkdf2_sha256", "$1000000$saltsalt$", BODY[:43], "="),
     "Django's MD5": joined("md5", "$saltsalt$", HEX),
@@ -122,6 +170,9 @@ SECRET_VALUES = {
     "Diners": joined("3056", "9309025904"),
     "JCB": joined("3530", "111333300000"),
     "UnionPay": joined("6200", "000000000005"),
+    "Visa with no-break spaces": "4111\u00a01111\u00a01111\u00a01111",
+    "Visa with slashes": "4111/1111/1111/1111",
+    "Visa with underscores": "4111_1111_1111_1111",
 }
 
 # A text with a secret that nothing but the place tells, the secret, and the text without it.
@@ -130,6 +181,9 @@ SECRETS_IN_PLACE = [
     ("redis://:hunter2@redis:6379/0", "hunter2", "redis://:[masked]@redis:6379/0"),
     ("amqp://ada:hu/nt#er2@mq:5672//", "nt#er2", "amqp://ada:[masked]@mq:5672//"),
     ("https://ada:hunt@er2@example.com/a", "er2", "https://ada:[masked]@example.com/a"),
+    ("smtp://ada@example.com:hunter2@mx.example.com", "hunter2", "smtp://ada@example.com:[masked]@mx.example.com"),
+    ('{"a": "https:\\/\\/ada:hunter2@mx\\/a"}', "hunter2", '{"a": "https:\\/\\/ada:[masked]@mx\\/a"}'),
+    ("//ada:hunter2@example.com/a", "hunter2", "//ada:[masked]@example.com/a"),
     ("see https://ada:hunter2@example.com/a?b=1.", "hunter2", "see https://ada:[masked]@example.com/a?b=1."),
     ("https://0a1b2c3d4e5f60718293@example.com/a.git", "0a1b2c3d", "https://[masked]@example.com/a.git"),
     ("/a?token=hunter2&page=2", "hunter2", "/a?token=[masked]&page=2"),
@@ -165,6 +219,11 @@ SECRETS_IN_PLACE = [
     ("4111 1111 1111 1111 12/27 123", "1111 1111", "[masked] 12/27 123"),
     ("2026 4111 1111 1111 1111 123", "1111 1111", "2026 [masked] 123"),
     ("4155 2670 4111 1111 1111 1111", "1111 1111", "4155 2670 [masked]"),
+    ("CC4111111111111111", "4111111", "CC[masked]"),
+    ("pan-4111111111111111", "4111111", "pan-[masked]"),
+    ("card_4111111111111111", "4111111", "card_[masked]"),
+    ("4111111111111111-1227", "4111111", "[masked]-1227"),
+    ("4111111111111111.00", "4111111", "[masked].00"),
     ("Bearer hunter2hunter2hunter2", "hunter2", "Bearer [masked]"),
     (f"Basic {encoded('ada:hunter2')}", encoded("ada:hunter2"), "Basic [masked]"),
     (f"Token {HEX}{HEX[:8]}", HEX, "Token [masked]"),
@@ -175,6 +234,7 @@ SECRETS_IN_PLACE = [
         HEX,
         "/accounts/reset/MQ/[masked]/",
     ),
+    (f"/reset/MQ/{RESET_OF_LETTERS}/", HEX, "/reset/MQ/[masked]/"),
 ]
 
 INNOCENT_TEXTS = [
@@ -213,5 +273,10 @@ INNOCENT_TEXTS = [
     "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu1SU1LfVLPHC\n-----END PUBLIC KEY-----",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJl3dIeudNqd0DPMRD6OIh65tjkxFNOtGGcWCB2gCgOZ ada@host",
     "pk_live_" + BODY[:24], "eyJhIjoxfQ", "[masked]", "[masked:0123456789ab]", "\ud800 lone", "a\0b",
+    *(f"{word}-{HEX}" for word in ["device", "client", "folder", "events", "github", "key", "cache", "dxxxxx", "h2o12a"]),
+    f"/uploads/device-{HEX}", "hg_repositories2migrate0to1git", "re_export_of_the_modules_of_2026", f"sdk-{HEX}",
+    "git+ssh://git@github.com:org/repo.git@v1.2.3", "path//to/a:b/c", "// see a:b, c@d", "order-4111111111111111",
+    "com.example.of.a.longer.module.name.abcdef.and_what_is_in_it", "secret_santa_for_the_whole_of_the_team_in_2026",
+    "IMG_20260102_030405_1234", "2026/01/02/03/04/05/06",
     "django.db.models.signals.post_save", "shop.Order/42", "shop.signals.token_counted", "builtins.LookupError",
 ]  # fmt: skip
