@@ -13,6 +13,7 @@ from enum import Enum
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
+from unicodedata import combining, normalize
 from uuid import UUID
 
 from emitter import shapes
@@ -27,64 +28,95 @@ DEPTH = 8  # of nested values that a mask tells apart
 
 PLAIN = frozenset([bool, type(None), float, Decimal, UUID, date, datetime, time, timedelta])
 
-WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
+WORD = re.compile(r"(?<![0-9a-z])2[Ff][Aa](?![a-z])|[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
+
+
+def folded(name: str) -> str:
+    """Return ``name`` without the marks of its letters, as lower case where it is all upper."""
+    if name.isascii():
+        return name
+    name = "".join(each for each in normalize("NFKD", name) if not combining(each))
+    return name.lower() if name.isupper() else name
+
 
 # fmt: off
-# Secret wherever they stand in a name, and no setting frees them.
-PASSWORDS = frozenset([
-    "password", "passwords", "passwd", "passphrase", "passcode", "pwd", "pswd", "psw",
-    "passwort", "kennwort", "wachtwoord", "contraseña", "contrasena", "senha",
-])
+# Secret wherever they stand in a name, and no setting frees them. In languages where the word means nothing else.
+PASSWORDS = frozenset(map(folded, [
+    "password", "passwords", "passwd", "passphrase", "passphrases", "passcode", "passcodes", "pwd", "pswd", "psw",
+    "passwordhash", "passwort", "passwörter", "passwoerter", "kennwort", "kennwörter", "wachtwoord", "wachtwoorden",
+    "contraseña", "contraseñas", "contrasena", "senha", "senhas", "hasło", "haslo", "salasana", "lösenord", "passord",
+    "adgangskode", "heslo", "geslo", "lozinka", "slaptažodis", "jelszó", "şifre", "пароль", "пароли", "密码", "密碼",
+    "パスワード", "暗証番号", "비밀번호",
+]))
 # Secret wherever they stand in a name.
 SECRETS = frozenset([
-    "secret", "secrets", "token", "tokens", "credential", "credentials", "creds", "passkey",
-    "jwt", "csrf", "xsrf", "otp", "totp", "hotp", "cvv", "cvc", "ssn",
+    "secret", "secrets", "token", "tokens", "credential", "credentials", "creds", "passkey", "passkeys", "privkey",
+    "jwt", "jwts", "csrf", "xsrf", "otp", "otps", "totp", "hotp", "cvv", "cvc", "cvn", "ssn", "ssns", "mnemonic",
 ])
 # Secret where a name ends with them: a ``pin`` is, a ``pin_color`` isn't.
-LAST = frozenset(["pass", "pw", "pin", "auth", "authorization", "bearer", "cookie", "cookies"])
+LAST = frozenset([
+    "pass", "pw", "pin", "pins", "auth", "authorization", "bearer", "cookie", "cookies", "2fa", "mfa",
+])
+# Two words that together are another thing than a secret.
+OTHERS = frozenset([
+    *(kind + "pass" for kind in (
+        "band", "boarding", "bus", "by", "city", "day", "first", "gate", "guest", "high", "low", "mountain", "museum",
+        "rail", "render", "season", "second", "ski", "train",
+    )),
+    *(kind + "pin" for kind in ("bowling", "drawing", "enamel", "hair", "hat", "lapel", "map", "rolling", "safety")),
+    *(kind + "cookie" for kind in ("chocolate", "favorite", "favourite", "fortune")),
+    *(kind + "token" for kind in ("continuation", "page")),
+    "cookiejar", "pinpad", "secretsanta", "stocksecurity",
+])
 # Secret as two or three words, or as these words written together.
 KEY_KINDS = [
-    "access", "account", "activation", "anthropic", "api", "auth", "authorization", "aws", "azure", "client",
+    "access", "account", "activation", "anthropic", "api", "app", "application", "auth", "authorization", "aws", "azure", "client",
     "confirmation", "consumer", "crypto", "decryption", "deploy", "encrypt", "encryption", "fernet", "gpg", "hmac",
     "licence", "license", "mailgun", "master", "mfa", "openai", "pgp", "private", "recovery", "reset", "rsa", "secret",
     "security", "sendgrid", "server", "service", "session", "shared", "sign", "signing", "ssh", "ssl", "stripe", "tls",
     "twilio", "verification", "webhook", "write",
 ]
 CODE_KINDS = [
-    "access", "auth", "authorization", "backup", "card", "confirmation", "fa", "factor", "login", "mfa", "onetime",
-    "pin", "recovery", "reset", "security", "sms", "verification",
+    "2fa", "access", "auth", "authorization", "backup", "card", "confirmation", "fa", "factor", "invitation", "invite",
+    "login", "mfa", "onetime", "pin", "recovery", "reset", "security", "sms", "unlock", "verification",
 ]
+LINK_KINDS = ["activation", "confirmation", "invitation", "invite", "magic", "reset", "verification"]
 PHRASES = frozenset([
     *(kind + end for kind in KEY_KINDS for end in ("key", "keys")),
     *(kind + end for kind in CODE_KINDS for end in ("code", "codes")),
     *(kind + "pass" for kind in ("admin", "db", "ftp", "mail", "my", "root", "smtp", "user")),
     *(kind + "signature" for kind in ("amz", "goog", "hub", "request", "stripe", "webhook")),
-    "password", "passphrase", "passcode", "passhash", "motdepasse", "pinhash", "pinnumber", "twofactor",
+    *(kind + end for kind in LINK_KINDS for end in ("link", "links", "url", "urls")),
+    *(kind + "phrase" for kind in ("backup", "recovery", "secret", "seed")),
+    "password", "passphrase", "passcode", "passhash", "pwhash", "passconfirm", "passconfirmation", "passrepeat",
+    "motdepasse", "motsdepasse", "palavrapasse", "katasandi", "matkhau", "pinhash", "pinblock", "pinnumber", "twofactor",
     "sessionid", "sessiondata", "sessid", "connectsid", "cookievalue", "cookieheader", "authheader",
     "authorizationheader",
-    "cardnumber", "cardno", "cardnum", "ccnumber", "ccnum", "creditcard", "debitcard",
-    "codeverifier", "magiclink", "securityanswer", "seedphrase", "socialsecurity", "samlresponse",
+    "cardpan", "primaryaccountnumber", "cardnumber", "cardno", "cardnum", "ccnumber", "ccnum", "creditcard", "debitcard",
+    "codeverifier", "securityanswer", "socialsecurity", "samlresponse", "samlassertion", "clientassertion",
+    "cookiestring", "connectionstring", "sharedaccesssignature",
 ])
 # Secret where a word ends with them: ``csrfmiddlewaretoken``, ``dbpassword``.
 ENDS = (
     "password", "passwords", "passwd", "pwd", "passphrase", "passcode", "token", "tokens", "secret", "secrets",
-    "apikey", "secretkey", "privatekey", "accesskey", "sessionid", "sessid", "csrf",
+    "apikey", "secretkey", "privatekey", "accesskey", "sessionid", "sessid", "csrf", "密码", "密碼", folded("パスワード"),
 )
 
 # A name that begins or ends with these says something about a secret and holds none: ``has_password``, ``token_type``.
 ASKING = frozenset([
     "is", "has", "had", "can", "must", "needs", "requires", "require", "allow", "accept", "accepts", "min", "max",
-    "num", "total", "missing", "no",
+    "num", "total", "missing", "no", "enable", "use", "uses",
 ])
 ABOUT = frozenset([
-    "count", "counts", "length", "size", "limit", "limits", "used", "usage", "remaining", "budget", "quota", "type",
-    "types", "kind", "status", "version", "name", "names", "ttl", "lifetime", "expires", "expired", "expiry",
+    "count", "counts", "length", "size", "limit", "limits", "usage", "remaining", "budget", "quota", "type",
+    "types", "kind", "status", "version", "ttl", "lifetime", "expires", "expired", "expiry",
     "expiration", "expire", "at", "date", "age", "days", "hours", "minutes", "seconds", "created", "changed", "updated",
     "rotated", "revoked", "required", "enabled", "disabled", "allowed", "policy", "policies", "strength", "validator",
     "validators", "attempts", "endpoint", "consent", "banner",
 ])
+ABOUT_OTHERS = ABOUT | {"used", "name", "names", "symbol", "address", "price", "supply", "decimals"}  # than passwords
 # A language model's ``tokens`` have one of these beside them.
-MEASURES = ABOUT | ASKING | {
+MEASURES = ABOUT_OTHERS | ASKING | {
     "prompt", "completion", "input", "output", "cache", "cached", "reasoning", "thinking", "per", "sum", "avg", "mean",
     "estimated", "left",
 }
@@ -130,10 +162,10 @@ def judge(name: str, extra: frozenset[str], allowed: frozenset[str], of: str) ->
     words = words_of(name)
     if any(holds(words, words_of(each)) for each in extra):
         return True
+    if not PASSWORDS.isdisjoint(words):
+        return not is_about_one(words, ABOUT)
     if is_about_one(words):
         return False
-    if not PASSWORDS.isdisjoint(words):
-        return True
     if any(words == words_of(each) for each in allowed):
         return False
     return names_one(words) or carries_one(words, words_of(of))
@@ -148,21 +180,22 @@ def is_phrase(first: str, second: str) -> bool:
 
 
 def words_of(name: str) -> list[str]:
-    return [word.lower() for word in WORD.findall(name)]
+    return [word.lower() for word in WORD.findall(folded(name))]
 
 
 def holds(words: list[str], phrase: list[str]) -> bool:
     return bool(phrase) and f" {' '.join(phrase)} " in f" {' '.join(words)} "
 
 
-def is_about_one(words: list[str]) -> bool:
+def is_about_one(words: list[str], about: frozenset[str] = ABOUT_OTHERS) -> bool:
     """Tell whether a name asks, counts or dates: ``has_password``, ``token_count``, ``password_changed_at``."""
-    return len(words) > 1 and (words[0] in ASKING or words[-1] in ABOUT)
+    return len(words) > 1 and (words[0] in ASKING or words[-1] in about)
 
 
 def names_one(words: list[str]) -> bool:
     if "tokens" in words and not MEASURES.isdisjoint(words):  # a language model's
         words = [word for word in words if word != "tokens"]
+    words = without_others(words)
     together = [*words, *map("".join, pairwise(words)), *map("".join, zip(words, words[1:], words[2:], strict=False))]
     return (
         not LAST.isdisjoint(words[-1:])
@@ -170,6 +203,12 @@ def names_one(words: list[str]) -> bool:
         or not PHRASES.isdisjoint(together)
         or any(word.endswith(ENDS) for word in words)
     )
+
+
+def without_others(words: list[str]) -> list[str]:
+    """Return ``words`` without pairs such as ``boarding pass`` and ``page token``."""
+    found = {at + more for at, pair in enumerate(pairwise(words)) if "".join(pair) in OTHERS for more in (0, 1)}
+    return [word for at, word in enumerate(words) if at not in found]
 
 
 def carries_one(words: list[str], of: list[str]) -> bool:

@@ -103,7 +103,7 @@ def is_secret_name(name: str, of: str = "") -> bool:
 
 
 def is_secret_field(each: "Field[Any, Any]") -> bool:
-    """Tell whether a field holds a secret, or points to one: to a parent, to itself, or by another field than the key."""
+    """Tell whether a field holds a secret, or points to one, be it a parent's, its own model's or no key."""
     seen: set[Field[Any, Any]] = set()
     while each not in seen:
         if is_secret_name(each.name, each.model.__name__):

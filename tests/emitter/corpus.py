@@ -20,6 +20,11 @@ basic_auth Cookie Set-Cookie HTTP_COOKIE jwt otp otp_code totp_secret mfa_code t
 recovery_code verification_code security_answer credentials aws_credentials creds pin pin_code pincode PIN cvv cvv2 CVC
 card_number cardNumber cc_number credit_card ssn social_security_number X-Hub-Signature-256 X-Amz-Signature
 code_verifier magic_link seed_phrase passkey user[password] data.attributes.apiKey
+CONTRASEÑA Contraseña hasło salasana lösenord LÖSENORD пароль новый_пароль 密码 新密码 パスワード heslo şifre adgangskode
+jelszó passord Passwörter palavra_passe privkey app_key application_key mnemonic recovery_phrase pw_hash passwordhash
+pass_confirm pass_repeat password_used password_name shared_access_signature connection_string reset_link reset_url
+magic_links confirmation_url invitation_link invite_code unlock_code 2fa 2faCode mfa cvn card_pan PINs SSNs JWTs
+pin_block saml_assertion client_assertion cookie_string boarding_pass_token page_token_secret
 """.split()  # noqa: SIM905  # words are read as words
 
 INNOCENT_NAMES = """
@@ -37,6 +42,9 @@ accessible accessory api_version apiary rapid capital oauth_provider auth_user_i
 username email host url id title description salt nonce state iban account_number phone credited credit_limit
 csv cve dissent assn blossom lotto prototype robot totally footprint jwtless crediting pwned passe x_request_id
 traceparent bearing forbearance secretly
+boarding_pass boardingPass ski_pass season_pass high_pass map_pin lapel_pin rolling_pin favorite_cookie secret_santa
+page_token next_page_token nextPageToken token_symbol token_address token_price stock_security_code password_changed_at
+no_password has_2fa enable_2fa PDFs URLs userIDs parole clave login_url webhook_url unsubscribe_link device_code
 """.split()  # noqa: SIM905
 INNOCENT_NAMES += ["", "_", "123", "__", "日本"]
 
@@ -273,7 +281,7 @@ INNOCENT_TEXTS = [
     "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu1SU1LfVLPHC\n-----END PUBLIC KEY-----",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJl3dIeudNqd0DPMRD6OIh65tjkxFNOtGGcWCB2gCgOZ ada@host",
     "pk_live_" + BODY[:24], "eyJhIjoxfQ", "[masked]", "[masked:0123456789ab]", "\ud800 lone", "a\0b",
-    *(f"{word}-{HEX}" for word in ["device", "client", "folder", "events", "github", "key", "cache", "dxxxxx", "h2o12a"]),
+    *(f"{word}-{HEX}" for word in ["device", "client", "folder", "events", "github", "key", "cache", "h2o12a"]),
     f"/uploads/device-{HEX}", "hg_repositories2migrate0to1git", "re_export_of_the_modules_of_2026", f"sdk-{HEX}",
     "git+ssh://git@github.com:org/repo.git@v1.2.3", "path//to/a:b/c", "// see a:b, c@d", "order-4111111111111111",
     "com.example.of.a.longer.module.name.abcdef.and_what_is_in_it", "secret_santa_for_the_whole_of_the_team_in_2026",

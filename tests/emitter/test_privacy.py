@@ -47,15 +47,15 @@ def test_a_project_adds_whole_words() -> None:
     assert not is_secret("address", frozenset(["home_address"]))
 
 
-@pytest.mark.parametrize("name", ["map_pin", "mapPin", "MAP-PIN"])
+@pytest.mark.parametrize("name", ["wall_pin", "wallPin", "WALL-PIN"])
 def test_a_project_frees_a_name(name: str) -> None:
     assert is_secret(name)
-    assert not is_secret(name, frozenset(), frozenset(["map_pin"]))
+    assert not is_secret(name, frozenset(), frozenset(["wall_pin"]))
 
 
-@pytest.mark.parametrize("name", ["pin", "map_pin_token", "user_map_pin"])
+@pytest.mark.parametrize("name", ["pin", "wall_pin_token", "user_wall_pin"])
 def test_a_project_frees_only_that_name(name: str) -> None:
-    assert is_secret(name, frozenset(), frozenset(["map_pin"]))
+    assert is_secret(name, frozenset(), frozenset(["wall_pin"]))
 
 
 @pytest.mark.parametrize("name", ["password", "user_password", "passwd", "passphrase", "newPassword1"])
