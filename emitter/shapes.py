@@ -73,7 +73,7 @@ TOKENS = [
     (START, ["xkeysib-", "xsmtpsib-"], "[0-9a-f]{64}-[A-Za-z0-9]{16}"),  # Brevo
     (START, ["re_"], "(?=[A-Za-z_]{0,32}[0-9])[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}"),  # Resend
     (START + r"[\w~.-]{3}\d", ["Q~"], r"[\w~.-]{31,34}"),  # Azure
-    (r"(?<![\w/])1", ["//0"], r"[\w-]{40,}"),  # Google
+    (r"(?<!\w)1", ["//0"], r"[\w-]{40,}"),  # Google
     (START, ["AKCp"], "[A-Za-z0-9]{60,}"),  # JFrog
     (START + "(?:pi|seti)_[A-Za-z0-9]{14,40}", ["_secret_"], "[A-Za-z0-9]{16,}"),  # Stripe
     (START + r"AAAA[\w-]{7}", [":APA91b"], r"[\w-]{60,}"),  # Firebase
@@ -132,7 +132,6 @@ URL_ADDRESS_PASSWORD = re.compile(
 )
 URL_TOKEN = re.compile(r"(:/\\?/)(?=[^\d@]{0,64}\d)([\w.%-]{20,512}+)(?=@)", re.ASCII)
 # Webhooks of Slack, Discord and Teams, whose path is the key.
-HOOK_SIGNS = ("hooks.slack.com/", "/api/webhooks/", ".office.com/webhookb2/")
 HOOK = re.compile(
     r"(hooks\.slack\.com/\w{1,20}/|/api/webhooks/(?=\d{16,20}/)|\.office\.com/webhookb2/)([\w/@-]{20,})", re.ASCII
 )
@@ -174,7 +173,7 @@ def without(text: str, replace: Replace) -> str:
         text = without_runs(text, runs, replace)
     if "$" in text and HASH_SIGN.search(text):
         text = HASH.sub(lambda found: replace(found[0]), text)
-    if ":" in text and ("//" in text or "\\/" in text):
+    if ":" in text and "/" in text and ("//" in text or "\\/" in text):
         text = without_url_secrets(text, replace)
     if plain.translate(DIGITS, b" .-_/?").find(b"0000000000000") >= 0:
         text = without_cards(text, replace)
@@ -185,15 +184,17 @@ def without(text: str, replace: Replace) -> str:
 
 def without_runs(text: str, runs: bytes, replace: Replace) -> str:
     found_at = [(start, end) for start, end in spans(runs) if not text[start:end].isdigit()]
+    may_be_bot = "." in text and any(text[end : end + 1] == "." == text[end + 7 : end + 8] for _, end in found_at)
+    if any(SIGN.search(text, max(0, start - BEFORE_RUN), end) for start, end in found_at) or (
+        "_" in text and any(UNDERSCORED_SIGN.search(text, max(0, start - BEFORE_RUN), end) for start, end in found_at)
+    ):
+        text = TOKEN.sub(lambda found: replace(found[0]), text)
+    if may_be_bot:
+        text = BOT.sub(lambda found: replace(found[0]), text)
     if "-----BEGIN" in text:
         text = PEM.sub(lambda found: replace(found[0]), text)
-    signs = (SIGN, UNDERSCORED_SIGN) if "_" in text else (SIGN,)
-    if any(sign.search(text, max(0, start - BEFORE_RUN), end) for start, end in found_at for sign in signs):
-        text = TOKEN.sub(lambda found: replace(found[0]), text)
     if found_at and "-" in text and RESET_SIGN.search(text):
         text = RESET.sub(lambda found: replace(found[0]) if is_reset(found) else found[0], text)
-    if "." in text and any(text[end : end + 1] == "." == text[end + 7 : end + 8] for _, end in found_at):
-        text = BOT.sub(lambda found: replace(found[0]), text)
     if found_at and ":" in text and SIGNATURE.search(text):
         text = SIGNED.sub(lambda found: replace(found[0]), text)
     if "earer " in text or "oken " in text:
@@ -216,7 +217,7 @@ def without_url_secrets(text: str, replace: Replace) -> str:
     if "@" in text:
         for pattern in (URL_PASSWORD, URL_ADDRESS_PASSWORD, URL_TOKEN):
             text = pattern.sub(replace_second, text)
-    if any(sign in text for sign in HOOK_SIGNS):
+    if "hook" in text:
         text = HOOK.sub(replace_second, text)
     return text
 
@@ -238,10 +239,8 @@ def without_cards(text: str, replace: Replace) -> str:
     at = done = 0
     while match := CARD.search(text, at):
         at = match.start() + 1
-        if not BEFORE_CARD.search(text, max(0, match.start() - 5), match.start()):
-            continue
         for found in dict.fromkeys((match[0], match[0][:GROUPED])):
-            if is_card(found):
+            if is_card(found) and BEFORE_CARD.search(text, max(0, match.start() - 5), match.start()):
                 kept += [text[done : match.start()], replace(found)]
                 at = done = match.start() + len(found)
                 break

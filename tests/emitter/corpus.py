@@ -20,9 +20,10 @@ basic_auth Cookie Set-Cookie HTTP_COOKIE jwt otp otp_code totp_secret mfa_code t
 recovery_code verification_code security_answer credentials aws_credentials creds pin pin_code pincode PIN cvv cvv2 CVC
 card_number cardNumber cc_number credit_card ssn social_security_number X-Hub-Signature-256 X-Amz-Signature
 code_verifier magic_link seed_phrase passkey user[password] data.attributes.apiKey
-CONTRASEÑA Contraseña hasło salasana lösenord LÖSENORD пароль новый_пароль 密码 新密码 パスワード heslo şifre adgangskode
-jelszó passord Passwörter palavra_passe privkey app_key application_key mnemonic recovery_phrase pw_hash passwordhash
-pass_confirm pass_repeat password_used password_name shared_access_signature connection_string reset_link reset_url
+CONTRASEÑA Contraseña hasło salasana lösenord LÖSENORD пароль новый_пароль 密码 新密码 パスワード heslo şifre
+adgangskode jelszó passord Passwörter palavra_passe privkey app_key application_key mnemonic recovery_phrase pw_hash
+passwordhash pass_confirm pass_repeat password_used password_name shared_access_signature
+connection_string reset_link reset_url
 magic_links confirmation_url invitation_link invite_code unlock_code 2fa 2faCode mfa cvn card_pan PINs SSNs JWTs
 pin_block saml_assertion client_assertion cookie_string boarding_pass_token page_token_secret
 """.split()  # noqa: SIM905  # words are read as words
@@ -116,7 +117,6 @@ SECRET_VALUES = {
     "Square": joined("sq0", "atp-", BODY[:22]),
     "Vault": joined("hvs", ".", BODY[:24]),
     "Mailchimp": joined(HEX, "-us", "14"),
-    "JWT with certificates": ".".join([encoded('{"x5c":["' + LINES * 10 + '"]}').rstrip("="), BODY[:30], BODY[:43]]),
     "Atlassian": joined("ATATT", "3xFfGF0", BODY, BODY),
     "Bitbucket": joined("ATBB", BODY[:32]),
     "Databricks": joined("dapi", HEX),
@@ -224,6 +224,43 @@ SECRETS_IN_PLACE = [
     ("Cookie: a=hunter2; b=hunter3\nHost: x", "hunter", "Cookie: [masked]\nHost: x"),
     ("curl -H 'Authorization: Bearer hunter2x' x", "hunter2", "curl -H 'Authorization: [masked]' x"),
     ("Set-Cookie: sessionid=hunter2; Path=/", "hunter2", "Set-Cookie: [masked]"),
+    ('{"password": {"old": "hunter2}", "new": "hunter3"}, "a": 1}', "hunter", '{"password": [masked], "a": 1}'),
+    ('{"tokens": [ {"k": "hunter2"} ], "a": 1}', "hunter2", '{"tokens": [masked], "a": 1}'),
+    ('{"credentials": [["a", "hunter2"]]}', "hunter2", '{"credentials": [masked]}'),
+    ('{"backup_codes": [111111, 222222]}', "222222", '{"backup_codes": [masked]}'),
+    ('{\\"tokens\\": {\\"a\\": \\"hunter2\\"}, \\"b\\": 1}', "hunter2", '{\\"tokens\\": [masked], \\"b\\": 1}'),
+    ('{\\"password\\": \\"a\\\\\\"hunter2\\", \\"b\\": 1}', "hunter2", '{\\"password\\": \\"[masked]\\", \\"b\\": 1}'),
+    ("password=SecretStr('hunter2'), a=1", "hunter2", "password=[masked], a=1"),
+    ("password=b'hunter2'", "hunter2", "password=b'[masked]'"),
+    ("{'password': ('hunter2', 'hunter3'), 'a': 1}", "hunter", "{'password': [masked], 'a': 1}"),
+    ('password="""hunt"er2"""', "er2", 'password="""[masked]"""'),
+    ("password=<hunter2>", "hunter2", "password=<[masked]>"),
+    ("<b>Password:</b> hunter2<br>", "hunter2", "<b>Password:</b> [masked]<br>"),
+    ("Password: <b>hunter2</b>", "hunter2", "Password: <b>[masked]</b>"),
+    ("Authorization=Token hunter2", "hunter2", "Authorization=[masked]"),
+    ("<password>hunter2</password>", "hunter2", "<password>[masked]</password>"),
+    ('<o:Password Type="a"><![CDATA[hunter2]]></o:Password>', "hunter2",
+     '<o:Password Type="a"><![CDATA[[masked]]]></o:Password>'),
+    ("api_key[]=hunter2&tokens[0]=hunter3", "hunter", "api_key[]=[masked]&tokens[0]=[masked]"),
+    ("password%3Dhunter2", "hunter2", "password%3D[masked]"),
+    ("d=%7B%22password%22%3A%22hunter2%22%7D", "hunter2", "d=%7B%22password%22%3A[masked]"),
+    ("https%3A%2F%2Fada%3Ahunter2%40mx%2Fa", "hunter2", "https://ada:[masked]@mx/a"),
+    ("https%253A%252F%252Fada%253Ahunter2%2540mx", "hunter2", "https://ada:[masked]@mx"),
+    ("&quot;password&quot;: &quot;hunter2&quot;, &quot;a&quot;", "hunter2",
+     "&quot;password&quot;: &quot;[masked]&quot;, &quot;a&quot;"),
+    ("user: ada\npassword:\n  hunter2\nport: 1", "hunter2", "user: ada\npassword:\n  [masked]\nport: 1"),
+    ("tokens:\n  - hunter2\n  - hunter3\nport: 1", "hunter", "tokens:\n  - [masked]\nport: 1"),
+    ("Your new password:\n\nhunter2\n\nRegards, Ada", "hunter2", "Your new password:\n\n[masked]\n\nRegards, Ada"),
+    ("psql --password hunter2 --host x", "hunter2", "psql --password [masked] --host x"),
+    ("['x', '--api-key', 'hunter2', 'y']", "hunter2", "['x', '--api-key', '[masked]', 'y']"),
+    ("x --password=hunter2", "hunter2", "x --password=[masked]"),
+    ("curl -u ada:hunter2 x.test", "hunter2", "curl -u ada:[masked] x.test"),
+    ('<input name="password" value="hunter2">', "hunter2", '<input name="password" value="[masked]">'),
+    ('[{"name": "api_key", "value": "hunter2"}]', "hunter2", '[{"name": "api_key", "value": "[masked]"}]'),
+    ("passphrase: correct hunter2 battery\na", "hunter2", "passphrase: [masked]\na"),
+    ('Cookie: a="hunter2"; b=hunter3\nHost: x', "hunter", "Cookie: [masked]\nHost: x"),
+    ("Password: must be long", "must", "Password: [masked] be long"),
+    ("token=[x]hunter2", "hunter2", "token=[masked]"),
     ("4111 1111 1111 1111 12/27 123", "1111 1111", "[masked] 12/27 123"),
     ("2026 4111 1111 1111 1111 123", "1111 1111", "2026 [masked] 123"),
     ("4155 2670 4111 1111 1111 1111", "1111 1111", "4155 2670 [masked]"),
@@ -243,7 +280,7 @@ SECRETS_IN_PLACE = [
         "/accounts/reset/MQ/[masked]/",
     ),
     (f"/reset/MQ/{RESET_OF_LETTERS}/", HEX, "/reset/MQ/[masked]/"),
-]
+]  # fmt: skip
 
 INNOCENT_TEXTS = [
     "", "a", "paid", "Pride and Prejudice", "Lorem ipsum dolor sit amet, consectetur adipiscing elit.",
@@ -284,6 +321,13 @@ INNOCENT_TEXTS = [
     *(f"{word}-{HEX}" for word in ["device", "client", "folder", "events", "github", "key", "cache", "h2o12a"]),
     f"/uploads/device-{HEX}", "hg_repositories2migrate0to1git", "re_export_of_the_modules_of_2026", f"sdk-{HEX}",
     "git+ssh://git@github.com:org/repo.git@v1.2.3", "path//to/a:b/c", "// see a:b, c@d", "order-4111111111111111",
+    "The Secret: Dare to Dream", "Mountain Pass: a history", "Boarding pass: gate 12", "Auth: OK",
+    "Auth: failed for ada", "Chocolate cookie: 200 g of sugar", "def f(token: str) -> None:",
+    "def f(token: str):", "secret=False",
+    "token = None",
+    "Boarding pass: 12A", "docker run -u 1000:1000 x", "ls --author ada --key title", "<author>Ada</author>", "a%3Db",
+    "100% of --token", "path%2Fto%2Fa", '<input name="title" value="Emma">', '{"name": "title", "value": "Emma"}',
+    "token:\n  lifetime: 3\n", '{"tokens": [], "secret": {}}', "AT&amp;T: a &quot;quote&quot;: here",
     "com.example.of.a.longer.module.name.abcdef.and_what_is_in_it", "secret_santa_for_the_whole_of_the_team_in_2026",
     "IMG_20260102_030405_1234", "2026/01/02/03/04/05/06",
     "django.db.models.signals.post_save", "shop.Order/42", "shop.signals.token_counted", "builtins.LookupError",
