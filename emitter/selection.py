@@ -119,16 +119,20 @@ def is_secret_name(name: str, of: str = "") -> bool:
 
 
 def is_secret_field(each: "Field[Any, Any]") -> bool:
-    """Tell whether a field holds a secret, or points to an object whose primary key is one."""
-    if is_secret_name(each.name, each.model.__name__):
-        return True
-    target = each.related_model if each.is_relation else None
-    return isinstance(target, type) and target is not each.model and has_secret_key(target)
+    """Tell whether a field holds a secret, or points to one, be it a parent's, its own model's or no key."""
+    seen: set[Field[Any, Any]] = set()
+    while each not in seen:
+        if is_secret_name(each.name, each.model.__name__):
+            return True
+        seen.add(each)
+        each = getattr(each, "target_field", each)
+    return False
 
 
 @cache
 def has_secret_key(model: type[Model]) -> bool:
-    return is_secret_name(model._meta.pk.name, model.__name__)
+    """Tell whether a model's primary key, or a part of it, is secret."""
+    return any(is_secret_field(each) for each in getattr(model._meta, "pk_fields", None) or [model._meta.pk])
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:

@@ -4,6 +4,8 @@ Values are put together here, or are the ones that documentations print, so that
 """
 
 import base64
+import re
+import time
 
 SECRET_NAMES = """
 password Password2 PASSWORD user_password new-password newPassword1 password_confirm passwordHash hashed_password
@@ -18,6 +20,12 @@ basic_auth Cookie Set-Cookie HTTP_COOKIE jwt otp otp_code totp_secret mfa_code t
 recovery_code verification_code security_answer credentials aws_credentials creds pin pin_code pincode PIN cvv cvv2 CVC
 card_number cardNumber cc_number credit_card ssn social_security_number X-Hub-Signature-256 X-Amz-Signature
 code_verifier magic_link seed_phrase passkey user[password] data.attributes.apiKey
+CONTRASEÑA Contraseña hasło salasana lösenord LÖSENORD пароль новый_пароль 密码 新密码 パスワード heslo şifre
+adgangskode jelszó passord Passwörter palavra_passe privkey app_key application_key mnemonic recovery_phrase pw_hash
+passwordhash pass_confirm pass_repeat password_used password_name shared_access_signature
+connection_string reset_link reset_url
+magic_links confirmation_url invitation_link invite_code unlock_code 2fa 2faCode mfa cvn card_pan PINs SSNs JWTs
+pin_block saml_assertion client_assertion cookie_string boarding_pass_token page_token_secret
 """.split()  # noqa: SIM905  # words are read as words
 
 INNOCENT_NAMES = """
@@ -35,6 +43,9 @@ accessible accessory api_version apiary rapid capital oauth_provider auth_user_i
 username email host url id title description salt nonce state iban account_number phone credited credit_limit
 csv cve dissent assn blossom lotto prototype robot totally footprint jwtless crediting pwned passe x_request_id
 traceparent bearing forbearance secretly
+boarding_pass boardingPass ski_pass season_pass high_pass map_pin lapel_pin rolling_pin favorite_cookie secret_santa
+page_token next_page_token nextPageToken token_symbol token_address token_price stock_security_code password_changed_at
+no_password has_2fa enable_2fa PDFs URLs userIDs parole clave login_url webhook_url unsubscribe_link device_code
 """.split()  # noqa: SIM905
 INNOCENT_NAMES += ["", "_", "123", "__", "日本"]
 
@@ -58,7 +69,15 @@ def pem(kind: str) -> str:
 
 JWT = ".".join([encoded('{"alg":"HS256"}').rstrip("="), encoded('{"sub":"1234567890"}').rstrip("="), BODY[:43]])
 
-RESET = joined("cfxq9i", "-", HEX)
+
+def base36(number: int) -> str:
+    return (base36(number // 36) if number >= 36 else "") + "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36]
+
+
+NOW = int(time.time()) - 978_307_200  # seconds, as Django's tokens count them
+RESET = joined(base36(NOW - NOW % 36), "-", HEX)  # ends with a digit
+RESET_OF_LETTERS = joined(re.sub(r"\d", "a", base36(NOW - 11 * 36**4)), "-", HEX)
+UUID = f"{HEX[:8]}-{HEX[8:12]}-{HEX[12:16]}-{HEX[16:20]}-{HEX[20:]}"
 
 # Each is a secret as a whole, whatever it is called.
 SECRET_VALUES = {
@@ -97,8 +116,45 @@ SECRET_VALUES = {
     "Shopify": joined("shpat", "_", HEX),
     "Square": joined("sq0", "atp-", BODY[:22]),
     "Vault": joined("hvs", ".", BODY[:24]),
-    "Mailgun": joined("key", "-", HEX),
     "Mailchimp": joined(HEX, "-us", "14"),
+    "Atlassian": joined("ATATT", "3xFfGF0", BODY, BODY),
+    "Bitbucket": joined("ATBB", BODY[:32]),
+    "Databricks": joined("dapi", HEX),
+    "Linear": joined("lin", "_api_", BODY[:40]),
+    "Notion": joined("ntn", "_", BODY[:46]),
+    "Notion until 2024": joined("secret", "_", BODY[:43]),
+    "Figma": joined("figd", "_", BODY[:40]),
+    "Doppler": joined("dp", ".pt.", BODY[:43]),
+    "Facebook": joined("EAAC", BODY, BODY),
+    "Twilio": joined("SK", HEX),
+    "Heroku": joined("HRKU", "-AA", BODY),
+    "Terraform": joined(BODY[:14], ".atlasv1.", BODY, BODY[:13]),
+    "PlanetScale": joined("pscale", "_tkn_", BODY[:43]),
+    "Plaid": joined("access", "-sandbox-", UUID),
+    "LaunchDarkly": joined("sdk", "-", UUID),
+    "HubSpot": joined("pat", "-na1-", UUID),
+    "Pulumi": joined("pul", "-", HEX, HEX[:8]),
+    "Supabase": joined("sbp", "_", HEX, HEX[:8]),
+    "Sonar": joined("squ", "_", HEX, HEX[:8]),
+    "Razorpay": joined("rzp", "_live_", BODY[:14]),
+    "Replicate": joined("r8", "_", BODY[:37]),
+    "Perplexity": joined("pplx", "-", BODY[:48]),
+    "xAI": joined("xai", "-", BODY, BODY[:30]),
+    "Grafana": joined("glsa", "_", BODY[:32], "_", HEX[:8]),
+    "Grafana's cloud": joined("glc", "_eyJv", BODY),
+    "Brevo": joined("xkeysib", "-", HEX, HEX, "-", BODY[:16]),
+    "Resend": joined("re", "_", BODY[:8], "_", BODY[:24]),
+    "Netlify": joined("nfp", "_", BODY[:36]),
+    "Fly": joined("fm2", "_lJPE", BODY, "=="),
+    "1Password": joined("ops", "_eyJz", BODY, BODY),
+    "Azure": joined("abc", "8Q~", BODY[:34]),
+    "Google, to refresh": joined("1/", "/0", BODY),
+    "JFrog": joined("AKCp", "8", BODY, BODY[:20]),
+    "Prefect": joined("pnu", "_", BODY[:36]),
+    "Stripe, of an intent": joined("pi", "_", BODY[:24], "_secret_", BODY[:25]),
+    "Stripe, for a moment": joined("ek", "_live_", BODY[:24]),
+    "Firebase": joined("AAAA", BODY[:7], ":APA91b", BODY, BODY),
+    "Discord": joined("M", BODY[:25], ".", BODY[:6], ".", BODY[:38]),
     "Telegram": joined("123456789", ":AA", BODY[:33]),
     "Django's hash": joined("pbkdf2_sha256", "$1000000$saltsalt$", BODY[:43], "="),
     "Django's MD5": joined("md5", "$saltsalt$", HEX),
@@ -122,6 +178,9 @@ SECRET_VALUES = {
     "Diners": joined("3056", "9309025904"),
     "JCB": joined("3530", "111333300000"),
     "UnionPay": joined("6200", "000000000005"),
+    "Visa with no-break spaces": "4111\u00a01111\u00a01111\u00a01111",
+    "Visa with slashes": "4111/1111/1111/1111",
+    "Visa with underscores": "4111_1111_1111_1111",
 }
 
 # A text with a secret that nothing but the place tells, the secret, and the text without it.
@@ -130,6 +189,9 @@ SECRETS_IN_PLACE = [
     ("redis://:hunter2@redis:6379/0", "hunter2", "redis://:[masked]@redis:6379/0"),
     ("amqp://ada:hu/nt#er2@mq:5672//", "nt#er2", "amqp://ada:[masked]@mq:5672//"),
     ("https://ada:hunt@er2@example.com/a", "er2", "https://ada:[masked]@example.com/a"),
+    ("smtp://ada@example.com:hunter2@mx.example.com", "hunter2", "smtp://ada@example.com:[masked]@mx.example.com"),
+    ('{"a": "https:\\/\\/ada:hunter2@mx\\/a"}', "hunter2", '{"a": "https:\\/\\/ada:[masked]@mx\\/a"}'),
+    ("//ada:hunter2@example.com/a", "hunter2", "//ada:[masked]@example.com/a"),
     ("see https://ada:hunter2@example.com/a?b=1.", "hunter2", "see https://ada:[masked]@example.com/a?b=1."),
     ("https://0a1b2c3d4e5f60718293@example.com/a.git", "0a1b2c3d", "https://[masked]@example.com/a.git"),
     ("/a?token=hunter2&page=2", "hunter2", "/a?token=[masked]&page=2"),
@@ -162,9 +224,51 @@ SECRETS_IN_PLACE = [
     ("Cookie: a=hunter2; b=hunter3\nHost: x", "hunter", "Cookie: [masked]\nHost: x"),
     ("curl -H 'Authorization: Bearer hunter2x' x", "hunter2", "curl -H 'Authorization: [masked]' x"),
     ("Set-Cookie: sessionid=hunter2; Path=/", "hunter2", "Set-Cookie: [masked]"),
+    ('{"password": {"old": "hunter2}", "new": "hunter3"}, "a": 1}', "hunter", '{"password": [masked], "a": 1}'),
+    ('{"tokens": [ {"k": "hunter2"} ], "a": 1}', "hunter2", '{"tokens": [masked], "a": 1}'),
+    ('{"credentials": [["a", "hunter2"]]}', "hunter2", '{"credentials": [masked]}'),
+    ('{"backup_codes": [111111, 222222]}', "222222", '{"backup_codes": [masked]}'),
+    ('{\\"tokens\\": {\\"a\\": \\"hunter2\\"}, \\"b\\": 1}', "hunter2", '{\\"tokens\\": [masked], \\"b\\": 1}'),
+    ('{\\"password\\": \\"a\\\\\\"hunter2\\", \\"b\\": 1}', "hunter2", '{\\"password\\": \\"[masked]\\", \\"b\\": 1}'),
+    ("password=SecretStr('hunter2'), a=1", "hunter2", "password=[masked], a=1"),
+    ("password=b'hunter2'", "hunter2", "password=b'[masked]'"),
+    ("{'password': ('hunter2', 'hunter3'), 'a': 1}", "hunter", "{'password': [masked], 'a': 1}"),
+    ('password="""hunt"er2"""', "er2", 'password="""[masked]"""'),
+    ("password=<hunter2>", "hunter2", "password=<[masked]>"),
+    ("<b>Password:</b> hunter2<br>", "hunter2", "<b>Password:</b> [masked]<br>"),
+    ("Password: <b>hunter2</b>", "hunter2", "Password: <b>[masked]</b>"),
+    ("Authorization=Token hunter2", "hunter2", "Authorization=[masked]"),
+    ("<password>hunter2</password>", "hunter2", "<password>[masked]</password>"),
+    ('<o:Password Type="a"><![CDATA[hunter2]]></o:Password>', "hunter2",
+     '<o:Password Type="a"><![CDATA[[masked]]]></o:Password>'),
+    ("api_key[]=hunter2&tokens[0]=hunter3", "hunter", "api_key[]=[masked]&tokens[0]=[masked]"),
+    ("password%3Dhunter2", "hunter2", "password%3D[masked]"),
+    ("d=%7B%22password%22%3A%22hunter2%22%7D", "hunter2", "d=%7B%22password%22%3A[masked]"),
+    ("https%3A%2F%2Fada%3Ahunter2%40mx%2Fa", "hunter2", "https://ada:[masked]@mx/a"),
+    ("https%253A%252F%252Fada%253Ahunter2%2540mx", "hunter2", "https://ada:[masked]@mx"),
+    ("&quot;password&quot;: &quot;hunter2&quot;, &quot;a&quot;", "hunter2",
+     "&quot;password&quot;: &quot;[masked]&quot;, &quot;a&quot;"),
+    ("user: ada\npassword:\n  hunter2\nport: 1", "hunter2", "user: ada\npassword:\n  [masked]\nport: 1"),
+    ("tokens:\n  - hunter2\n  - hunter3\nport: 1", "hunter", "tokens:\n  - [masked]\nport: 1"),
+    ("Your new password:\n\nhunter2\n\nRegards, Ada", "hunter2", "Your new password:\n\n[masked]\n\nRegards, Ada"),
+    ("psql --password hunter2 --host x", "hunter2", "psql --password [masked] --host x"),
+    ("['x', '--api-key', 'hunter2', 'y']", "hunter2", "['x', '--api-key', '[masked]', 'y']"),
+    ("x --password=hunter2", "hunter2", "x --password=[masked]"),
+    ("curl -u ada:hunter2 x.test", "hunter2", "curl -u ada:[masked] x.test"),
+    ('<input name="password" value="hunter2">', "hunter2", '<input name="password" value="[masked]">'),
+    ('[{"name": "api_key", "value": "hunter2"}]', "hunter2", '[{"name": "api_key", "value": "[masked]"}]'),
+    ("passphrase: correct hunter2 battery\na", "hunter2", "passphrase: [masked]\na"),
+    ('Cookie: a="hunter2"; b=hunter3\nHost: x', "hunter", "Cookie: [masked]\nHost: x"),
+    ("Password: must be long", "must", "Password: [masked] be long"),
+    ("token=[x]hunter2", "hunter2", "token=[masked]"),
     ("4111 1111 1111 1111 12/27 123", "1111 1111", "[masked] 12/27 123"),
     ("2026 4111 1111 1111 1111 123", "1111 1111", "2026 [masked] 123"),
     ("4155 2670 4111 1111 1111 1111", "1111 1111", "4155 2670 [masked]"),
+    ("CC4111111111111111", "4111111", "CC[masked]"),
+    ("pan-4111111111111111", "4111111", "pan-[masked]"),
+    ("card_4111111111111111", "4111111", "card_[masked]"),
+    ("4111111111111111-1227", "4111111", "[masked]-1227"),
+    ("4111111111111111.00", "4111111", "[masked].00"),
     ("Bearer hunter2hunter2hunter2", "hunter2", "Bearer [masked]"),
     (f"Basic {encoded('ada:hunter2')}", encoded("ada:hunter2"), "Basic [masked]"),
     (f"Token {HEX}{HEX[:8]}", HEX, "Token [masked]"),
@@ -175,7 +279,8 @@ SECRETS_IN_PLACE = [
         HEX,
         "/accounts/reset/MQ/[masked]/",
     ),
-]
+    (f"/reset/MQ/{RESET_OF_LETTERS}/", HEX, "/reset/MQ/[masked]/"),
+]  # fmt: skip
 
 INNOCENT_TEXTS = [
     "", "a", "paid", "Pride and Prejudice", "Lorem ipsum dolor sit amet, consectetur adipiscing elit.",
@@ -213,5 +318,17 @@ INNOCENT_TEXTS = [
     "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu1SU1LfVLPHC\n-----END PUBLIC KEY-----",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJl3dIeudNqd0DPMRD6OIh65tjkxFNOtGGcWCB2gCgOZ ada@host",
     "pk_live_" + BODY[:24], "eyJhIjoxfQ", "[masked]", "[masked:0123456789ab]", "\ud800 lone", "a\0b",
+    *(f"{word}-{HEX}" for word in ["device", "client", "folder", "events", "github", "key", "cache", "h2o12a"]),
+    f"/uploads/device-{HEX}", "hg_repositories2migrate0to1git", "re_export_of_the_modules_of_2026", f"sdk-{HEX}",
+    "git+ssh://git@github.com:org/repo.git@v1.2.3", "path//to/a:b/c", "// see a:b, c@d", "order-4111111111111111",
+    "The Secret: Dare to Dream", "Mountain Pass: a history", "Boarding pass: gate 12", "Auth: OK",
+    "Auth: failed for ada", "Chocolate cookie: 200 g of sugar", "def f(token: str) -> None:",
+    "def f(token: str):", "secret=False",
+    "token = None",
+    "Boarding pass: 12A", "docker run -u 1000:1000 x", "ls --author ada --key title", "<author>Ada</author>", "a%3Db",
+    "100% of --token", "path%2Fto%2Fa", '<input name="title" value="Emma">', '{"name": "title", "value": "Emma"}',
+    "token:\n  lifetime: 3\n", '{"tokens": [], "secret": {}}', "AT&amp;T: a &quot;quote&quot;: here",
+    "com.example.of.a.longer.module.name.abcdef.and_what_is_in_it", "secret_santa_for_the_whole_of_the_team_in_2026",
+    "IMG_20260102_030405_1234", "2026/01/02/03/04/05/06",
     "django.db.models.signals.post_save", "shop.Order/42", "shop.signals.token_counted", "builtins.LookupError",
 ]  # fmt: skip

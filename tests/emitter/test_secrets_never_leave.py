@@ -8,12 +8,13 @@ import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_login_failed
-from django.db import transaction
+from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
+from django.test.utils import isolate_apps
 from django.urls import path
 
-from emitter import payload
+from emitter import payload, selection
 from emitter.event import encode_batch
 from tests.emitter.conftest import Arrived
 from tests.emitter.corpus import (
@@ -126,6 +127,40 @@ def test_in_the_key_of_an_object(arrived: Arrived, key: str) -> None:
     token.delete()
 
     assert [told for told in (key, *leaked(arrived)) if told in encode_batch(arrived()).decode()] == []
+
+
+@isolate_apps("tests.emitter.library")
+def test_in_a_key_that_is_anothers() -> None:
+    class Made(models.Model):
+        class Meta:
+            abstract = True
+            app_label = "library"
+
+    class Door(Made):
+        api_key = models.CharField(max_length=40, primary_key=True)
+        below = models.ForeignKey("self", models.CASCADE, null=True)
+
+    class Gate(Door):
+        """Its key points to its parent."""
+
+    class Bell(Made):
+        door = models.OneToOneField(Gate, models.CASCADE, primary_key=True)
+
+    class Lock(Made):
+        pk = models.CompositePrimaryKey("number", "pin")
+        number = models.IntegerField()
+        pin = models.CharField(max_length=10)
+
+    class Lodger(Made):
+        session_key = models.CharField(max_length=40, unique=True)
+        bell = models.ForeignKey(Bell, models.CASCADE)
+        host = models.ForeignKey("self", models.CASCADE, to_field="session_key")
+        friend = models.ForeignKey("self", models.CASCADE, related_name="+")
+
+    assert all(map(selection.has_secret_key, [Door, Gate, Bell, Lock]))
+    assert not any(map(selection.has_secret_key, [Lodger, Book]))
+    secret = [each.name for model in (Door, Lodger) for each in model._meta.fields if selection.is_secret_field(each)]
+    assert secret == ["api_key", "below", "session_key", "bell", "host"]
 
 
 def test_in_the_arguments_of_a_signal(arrived: Arrived) -> None:
