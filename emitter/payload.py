@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from django.contrib.auth import get_user_model
 from django.core.files import File
 from django.db.models import Model
 from django.db.models.query import QuerySet
@@ -24,6 +25,7 @@ from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.lazy import unwrapped
 from emitter.memory import Snapshot, layout
+from emitter.names import words_of
 from emitter.selection import Policy
 from emitter.values import UNKNOWN, Column, column_of, thaw
 
@@ -37,6 +39,8 @@ DATA = 200_000  # bytes of an event's data; the service takes 256 KiB in all
 LEAST, MOST = -(2**63), 2**63 - 1
 MOST_DIGITS = 10**4000  # Python writes no number of more than 4,300 digits
 CALLABLE = type | FunctionType | MethodType | BuiltinFunctionType
+# Words of names under which a login says who tries, and not by what.
+WHO = frozenset(["username", "user", "login", "email", "phone", "domain", "tenant", "realm", "backend", "provider"])
 NAMING = ("name", "key", "field")  # members that name what is in the member ``value``
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Texts that are told as they are at first sight: no kind of secret is as short and has no other character.
@@ -90,7 +94,7 @@ def key_columns(model: Any) -> tuple[Column, ...]:
 def key_of(model: type[Model], keys: list[Any]) -> str:
     """Return a primary key as text, masked where it is itself a secret, as that of a token is."""
     if selection.has_secret_key(model):
-        return privacy.mask(keys[0], conf.mask_secret)
+        return privacy.mask(keys[0] if len(keys) == 1 else keys, conf.mask_secret)
     return ",".join(str(key if type(key) in NATIVE else json_safe(key)) for key in keys)
 
 
@@ -139,6 +143,15 @@ def keywords(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments of a signal, without ``signal`` and ``sender``."""
     told = {name: value for name, value in arguments.items() if name not in {"signal", "sender"}}
     return {text(name): named(name, value) for (name, value), _ in zip(told.items(), range(ITEMS), strict=False)}
+
+
+def credentials(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a login was tried with, masked but for what says who tried: all else may be a secret of any name."""
+    telling = WHO | set(words_of(get_user_model().USERNAME_FIELD))
+    return {
+        name: named(name, value) if telling.issuperset(words_of(name)) else told(value, is_secret=True)
+        for name, value in keywords(given).items()
+    }
 
 
 def named(name: str, value: Any, depth: int = 0, left: "Left | None" = None) -> Any:

@@ -80,7 +80,7 @@ def user_login_failed(sender: Any, *, credentials: dict[str, Any], **_: Any) -> 
         AUTH + "user_login_failed",
         sender=payload.json_safe(sender),
         action="login_failed",
-        data={"credentials": payload.json_safe(credentials), **address()},
+        data={"credentials": payload.credentials(credentials), **address()},
     )
 
 

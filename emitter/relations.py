@@ -30,9 +30,15 @@ def m2m_changed(
         note_cleared(sender, instance, reverse, using)
     keys = cleared(sender, instance) if action == "post_clear" else pk_set
     if when == "post" and keys != set():
-        is_secret = selection.has_secret_key(model)
+        is_secret = is_secret_pair(sender, model)
         told = None if keys is None else sorted((payload.told(key, is_secret) for key in keys), key=str)
         emit_relation(sender, instance, operation=operation, reverse=reverse, keys=told, using=using)
+
+
+def is_secret_pair(through: type[Model], model: type[Model]) -> bool:
+    """Tell whether what ``through`` holds of ``model`` is secret: its key, or another field that it points to."""
+    pointing = (each for each in through._meta.concrete_fields if each.is_relation and each.related_model is model)
+    return selection.has_secret_key(model) or any(selection.is_secret_field(each) for each in pointing)
 
 
 def emit_relation(

@@ -22,7 +22,7 @@ from django.utils.module_loading import import_string
 
 from emitter.conf import conf
 from emitter.conf import forget as forget_settings
-from emitter.privacy import is_secret
+from emitter.names import is_secret
 from emitter.values import Column, column_of
 
 # Django's own bookkeeping. A session's primary key is a credential, so that it must never leave.

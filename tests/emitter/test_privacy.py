@@ -11,7 +11,8 @@ from django.utils.functional import SimpleLazyObject
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emitter.privacy import MASK, is_secret, mask, scrub
+from emitter.names import is_secret
+from emitter.privacy import MASK, mask, scrub
 from tests.emitter.corpus import (
     BODY,
     INNOCENT_NAMES,

@@ -155,9 +155,9 @@ def test_a_bad_configuration_costs_the_project_neither_its_commit_nor_its_callba
 def test_a_savepoint_made_by_hand_takes_its_events_with_it(arrived: Arrived) -> None:
     with transaction.atomic():
         Genre.objects.create(name="kept")
-        first = transaction.savepoint()
+        first = connection.savepoint()
         Genre.objects.create(name="gone")
-        second = transaction.savepoint()
+        second = connection.savepoint()
         Genre.objects.create(name="gone too")
         transaction.savepoint_commit(second)
         transaction.savepoint_rollback(first)
@@ -172,7 +172,7 @@ def test_a_savepoint_from_before_the_first_event_of_a_connection_takes_it_along(
     connection.close()
     connection.__dict__.pop("heliograph", None)
     with transaction.atomic():
-        savepoint = transaction.savepoint()
+        savepoint = connection.savepoint()
         Genre.objects.create(name="gone")
         transaction.savepoint_rollback(savepoint)
 
