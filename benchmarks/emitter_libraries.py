@@ -126,7 +126,7 @@ LIBRARIES = [
     Library(name=BARE),
     Library(name=AGAIN),  # what two equal processes differ by: less than that is noise
     # Sends nothing until a pass has ended: what the caller's own thread pays.
-    heliograph(US, HELIOGRAPH_INTERVAL=3600, HELIOGRAPH_BATCH_SIZE=100_000, HELIOGRAPH_QUEUE_SIZE=100_000),
+    heliograph(US, HELIOGRAPH_INTERVAL=3600, HELIOGRAPH_BATCH_SIZE=1_000, HELIOGRAPH_QUEUE_SIZE=100_000),
     # Sends all the time, twenty times as often as by default, beside the caller's thread.
     heliograph(US_SENDING, HELIOGRAPH_INTERVAL=0.05, HELIOGRAPH_QUEUE_SIZE=100_000),
     Library(

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from emitter import transactions
 from emitter.complaints import complain
 from emitter.transactions import Fate
-from emitter.values import CONTAINERS, IMMUTABLE, UNKNOWN, Encoded, freeze, is_expression
+from emitter.values import CONTAINERS, IMMUTABLE, UNKNOWN, Encoded, as_json, freeze, is_expression
 
 ATTRIBUTE = "heliograph"  # of instance._state
 WATCHED = "_heliograph_watched"  # of from_db and refresh_from_db
@@ -33,6 +33,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     fate: Fate | None = None
     before: "Snapshot | None" = None
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What `from_db` was given, of one of several databases or of some columns only; else its values are kept bare."""
+
+    using: str | None
+    names: Collection[str] | None
+    values: Collection[Any]
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -57,7 +65,7 @@ def layout(model: type[Model]) -> Layout:
         # Generated columns are computed by the database, and the instance may be behind.
         written=tuple((each.attname, each) for each in fields if not each.primary_key and not each.generated),
         keys=tuple(each.attname for each in getattr(meta, "pk_fields", None) or [meta.pk]),
-        decoded=tuple(each.attname for each in fields if isinstance(each, JSONField)),
+        decoded=tuple(each.attname for each in fields if isinstance(each, JSONField) and not is_mutable(each)),
         is_plain=not any(is_mutable(each) for each in fields),
     )
 
@@ -90,22 +98,25 @@ def unwatched(method: Any) -> Any:
 def watched_from_db(model: type[Model]) -> Any:
     original = unwatched(model.from_db.__func__)  # type: ignore[attr-defined]  # it is a classmethod
     fields = model._meta.concrete_fields
-    count, is_plain, waiting, take = len(fields), layout(model).is_plain, transactions.waiting, _decoded.pop
-    places = [place for place, each in enumerate(fields) if isinstance(each, JSONField)] if is_plain else []
-    for place in places:
-        keep_text(fields[place])
+    count, waiting, take = len(fields), transactions.waiting, _decoded.pop
+    places = [place for place, each in enumerate(fields) if isinstance(each, JSONField)]
+    is_plain, is_alone = layout(model).is_plain, len(connections.settings) == 1
+    if is_plain:
+        for place in places:
+            keep_text(fields[place])
 
     @wraps(original)
-    def from_db(cls: type[Model], db: str | None, field_names: Any, values: Any, *args: Any, **kwargs: Any) -> Any:
-        # Before there is an instance, whose values the project's code may change in place.
-        known: Any
-        if not is_plain or (places and len(values) != count):
-            known = loaded(cls, db, field_names, values)
-        else:
-            texts = [take(id(values[place]), None) for place in places] if places else ()
-            known = (db, field_names, values, texts, open_fate(db) if waiting else None)
-        instance = original(cls, db, field_names, values, *args, **kwargs)
+    def from_db(cls: type[Model], db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Any:
+        known: Any = values  # no more than this on the path of most rows
+        if waiting or not is_plain or (places and (len(values) != count or type(values) is not list)):
+            known = loaded(cls, db, field_names, values)  # before the project's code may change a value in place
+        elif not is_alone or len(values) != count:
+            known = Row(db, field_names, values)
+        instance = original(cls, db, field_names, values, **kwargs)
         try:
+            if type(known) is not Snapshot:
+                for place in places:  # JSON, beside which its text is kept
+                    values[place] = take(id(values[place]), values[place])
             instance._state.heliograph = known
         except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
             complain("load", "What was loaded could not be remembered", error)
@@ -190,10 +201,9 @@ def without_memory(state: Any) -> Any:
 def snapshot(instance: Model, using: str | None) -> Snapshot:
     """Return what is known of the row of ``instance`` in ``using``; empty when nothing is."""
     found: Any = getattr(instance._state, ATTRIBUTE, None)
-    if type(found) is tuple:
-        db, names, values, texts, fate = found
-        held = with_texts(type(instance), by_name(type(instance), names, values), texts)
-        found = Snapshot(using=db, values=held, source="loaded", fate=fate)
+    if type(found) is not Snapshot and found is not None:
+        row = found if type(found) is Row else Row(using, None, found)
+        found = Snapshot(using=row.using, values=unpacked(type(instance), row), source="loaded")
         note(instance, found)
     while found is not None and found.fate is not None and found.fate.is_rolled_back:
         found = found.before
@@ -212,20 +222,24 @@ def note(instance: Model, known: Snapshot) -> None:
     setattr(instance._state, ATTRIBUTE, known)
 
 
-def by_name(model: type[Model], names: Collection[str], values: Collection[Any]) -> dict[str, Any]:
+def unpacked(model: type[Model], row: Row) -> dict[str, Any]:
+    """Return by name what was kept of a row, for JSON what it was decoded from."""
+    found = by_name(model, row.names, row.values)
+    for name in layout(model).decoded:
+        value = found.get(name)
+        if type(value) is tuple:
+            found[name] = Encoded(value[1])
+        elif type(value) in CONTAINERS:  # its text was forgotten
+            found[name] = UNKNOWN
+    return found
+
+
+def by_name(model: type[Model], names: Collection[str] | None, values: Collection[Any]) -> dict[str, Any]:
     """Pair what `from_db` was given: values in the order of the columns, those left out by ``names``."""
     columns: Collection[str] = layout(model).names
     if len(values) != len(columns):
-        columns = [name for name in columns if name in names]
+        columns = [name for name in columns if names is None or name in names]
     return dict(zip(columns, values, strict=False))
-
-
-def with_texts(model: type[Model], values: dict[str, Any], texts: Collection[tuple[Any, str] | None]) -> dict[str, Any]:
-    """Put the texts of JSON values in their place, since the values may have been changed since."""
-    for name, found in zip(layout(model).decoded, texts, strict=False):
-        if type(values[name]) not in IMMUTABLE:
-            values[name] = UNKNOWN if found is None else Encoded(found[1])
-    return values
 
 
 def loaded(model: type[Model], using: str | None, names: Any, values: Any) -> Snapshot | None:
@@ -271,16 +285,15 @@ def saved(
     """Note that the database holds what was ``written`` just now, and else what it held ``before``."""
     if before is None:
         before = snapshot(instance, using)
-    held = instance.__dict__
-    values = dict(before.values)
+    held, plan = instance.__dict__, layout(type(instance))
+    values = {**before.values, **written}
     for name, value in written.items():
-        if type(value) in IMMUTABLE:
-            values[name] = value
-        elif is_expression(value):
-            values.pop(name, None)  # the database computed it, and only it knows
-        else:
-            values[name] = freeze(value)
-    for name in layout(type(instance)).keys:
+        if type(value) not in IMMUTABLE:
+            if is_expression(value):
+                del values[name]  # the database computed it, and only it knows
+            else:
+                values[name] = as_json(value) if name in plan.decoded else freeze(value)
+    for name in plan.keys:
         values[name] = held.get(name)
     is_open = fate is not None and fate.outcome is None
     earlier = settled(before) if is_open else None

@@ -107,7 +107,7 @@ def fields(instance: Model, policy: Policy, names: Collection[str] | None = None
             kind = column.kind
             if kind is not type(value) or kind is Decimal:
                 value = column.stored(value)
-            found[name] = value if not is_secret and type(value) in NATIVE else told(value, is_secret)
+            found[name] = told(value, True) if is_secret else value if type(value) in NATIVE else json_safe(value)
     return found
 
 
@@ -180,12 +180,15 @@ def json_safe(value: Any, depth: int = 0, left: Left | None = None) -> Any:
             return type_name(value)
     if kind is str:
         return value if PLAIN.fullmatch(value) else text(value)
-    if kind is int:
-        return whole(value)
+    if kind is int and LEAST <= value <= MOST:
+        return value
     if kind is float:
         return value if math.isfinite(value) else str(value)
+    left = left or Left()
     try:
-        return plain(unwrapped(value), depth, left or Left())
+        if depth < DEPTH and (kind is dict or kind is list):
+            return mapping(value, depth + 1, left) if kind is dict else several(value, kind, depth + 1, left)
+        return plain(unwrapped(value), depth, left)
     except Exception as error:  # noqa: BLE001  # a value's own code may fail, which costs the value and not the event
         complain("payload", "A value could not be told", error)
         return type_name(value)
@@ -240,17 +243,29 @@ def several(value: Any, kind: type, depth: int, left: Left) -> Any:
         return mapping(dict(zip(kind._fields, value, strict=False)), depth, left)
     if issubclass(kind, list | tuple) and len(value) == 2 and type(value[0]) is str and value[1] is not None:
         return [json_safe(value[0], depth, left), named(value[0], value[1], depth, left)]
-    return [json_safe(item, depth, left) for item, _ in zip(value, range(ITEMS), strict=False)]
+    found = [json_safe(item, depth, left) for item, _ in zip(value, range(ITEMS), strict=False)]
+    return [*found, more(value)] if len(value) > ITEMS else found
+
+
+def more(value: Collection[Any]) -> str:
+    """Return what stands for the items that are left out."""
+    return f"<{len(value) - ITEMS} more>"
 
 
 def mapping(value: Mapping[Any, Any], depth: int, left: Left) -> dict[str, Any]:
     told = {}
-    # As {"name": "password", "value": "…"} has it.
-    is_secret = any(type(value.get(key)) is str and selection.is_secret_name(value[key]) for key in NAMING)
+    is_secret = "value" in value and names_secret(value)
     for (key, item), _ in zip(value.items(), range(ITEMS), strict=False):
         name = key if type(key) is str and PLAIN.fullmatch(key) else key_text(key)
         told[name] = named("secret" if is_secret and name == "value" else name, item, depth, left)
+    if len(value) > ITEMS:
+        told["…"] = more(value)
     return told
+
+
+def names_secret(value: Mapping[Any, Any]) -> bool:
+    """Tell whether one member names what is in another, as in ``{"name": "password", "value": "…"}``."""
+    return any(type(value.get(key)) is str and selection.is_secret_name(value[key]) for key in NAMING)
 
 
 def key_text(key: Any) -> str:

@@ -18,17 +18,19 @@ from emitter.event import EncodingErrors
 IMMUTABLE = frozenset(
     [type(None), bool, int, float, str, bytes, Decimal, UUID, datetime, date, time, timedelta, frozenset]
 )
+# Of these types, as Django's own fields have them, no two different values are stored alike.
+COMPARABLE = frozenset([bool, int, str, UUID, date, datetime])
 CONTAINERS = frozenset([dict, list])  # what JSON is decoded to, and may be changed in place
 UNKNOWN = object()
 encode = msgspec.json.Encoder().encode
 
 
 class Encoded:
-    """The JSON that a value was loaded from."""
+    """The JSON that a value was loaded from, or saved as."""
 
     __slots__ = ("text",)
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str | bytes) -> None:
         self.text = text
 
 
@@ -51,6 +53,14 @@ def freeze(value: Any) -> Any:
         return Frozen(value)
     except Exception:  # noqa: BLE001  # pickle runs the value's own code
         return UNKNOWN
+
+
+def as_json(value: Any) -> Any:
+    """Return a copy of what a JSON column was given: its JSON, which costs less than a pickle, if it can be that."""
+    try:
+        return Encoded(encode(value))
+    except EncodingErrors:
+        return freeze(value)
 
 
 def thaw(value: Any) -> Any:
@@ -122,8 +132,13 @@ def rounded(value: Decimal, places: int) -> Decimal:
 def differs(each: "Field[Any, Any]", old: Any, new: Any) -> bool:
     """Tell whether two values of a field are different once saved: '9.90' and Decimal('9.90') are not."""
     kind = type(new)
-    if old is new or (type(old) is kind and kind in IMMUTABLE and old == new):
+    if old is new:
         return False
+    if type(old) is kind and kind in IMMUTABLE:
+        if old == new:
+            return False
+        if kind in COMPARABLE and type(each).__module__.startswith("django.db.models."):
+            return True
     if kind not in IMMUTABLE and is_expression(new):
         return True
     if isinstance(each, JSONField) and is_written_alike(old, new):

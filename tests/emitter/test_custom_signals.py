@@ -222,3 +222,10 @@ def test_texts_without_end_are_told_in_part() -> None:
     told = payload.keywords({"pages": [["x" * 10_000] * 200] * 50})
 
     assert sum(len(text) for page in told["pages"] for text in page) < 3_000_000
+
+
+def test_what_is_left_out_of_many_is_counted() -> None:
+    told = payload.keywords({"list": [0] * 250, "mapping": dict.fromkeys(map(str, range(201)), 0)})
+
+    assert told["list"] == [0] * 200 + ["<50 more>"]
+    assert told["mapping"]["…"] == "<1 more>"
