@@ -141,20 +141,20 @@ def differs(each: "Field[Any, Any]", old: Any, new: Any) -> bool:
             return True
     if kind not in IMMUTABLE and is_expression(new):
         return True
-    if isinstance(each, JSONField) and is_written_alike(old, new):
+    if is_written_alike(old, new) if isinstance(each, JSONField) else is_prepared_alike(each, old, new):
         return False
     read: Callable[[Any], Any] = each.to_python
     try:
         stored = column_of(each).stored
         old, new = stored(read(old)), stored(read(new))
-        return not is_same(old, new) and not (is_nan(old) and is_nan(new)) and not is_prepared_alike(each, old, new)
+        return not is_same(old, new) and not (is_nan(old) and is_nan(new))
     except Exception:  # noqa: BLE001  # what a field can't read or compare is at least not what it was
-        return not is_prepared_alike(each, old, new)
+        return True
 
 
 def is_prepared_alike(each: "Field[Any, Any]", old: Any, new: Any) -> bool:
     """Tell whether a field of the project's own, whose values may not compare, sends the same to the database."""
-    if column_of(each).kind is not None or isinstance(each, JSONField):
+    if column_of(each).kind is not None:
         return False
     try:
         old, new = each.get_prep_value(old), each.get_prep_value(new)

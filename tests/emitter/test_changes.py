@@ -2,6 +2,7 @@
 
 import gc
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,15 +12,27 @@ from typing import Any
 import django
 import pytest
 from django.core import serializers
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Upper
 from django.test import override_settings
 
-from emitter import memory, pipeline, receivers
+from emitter import memory, pipeline, receivers, transactions
 from emitter.values import UNKNOWN, freeze
 from tests.emitter.conftest import Arrived
-from tests.emitter.library.models import Audiobook, Author, Book, Card, Genre, Note, Room, Shelf
+from tests.emitter.library.models import (
+    Audiobook,
+    Author,
+    Book,
+    Card,
+    Genre,
+    Lines,
+    Memo,
+    Note,
+    Room,
+    Shelf,
+    Sketch,
+)  # fmt: skip
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -528,3 +541,62 @@ def test_json_that_is_only_listed_is_kept_for_a_moment_and_not_for_ever() -> Non
     assert len(list(Book.objects.values_list("details"))) == 200
 
     assert len(memory._decoded) <= memory.DECODED
+
+
+def test_a_field_whose_values_do_not_compare_is_held_against_what_it_sends(facts: Arrived, last: DataOf) -> None:
+    Sketch.objects.create(lines=Lines("up"))
+    sketch, told = Sketch.objects.get(), len(facts())
+    sketch.save()
+    same = len(facts())
+    sketch.lines = Lines("down")
+    sketch.save()
+
+    assert (same, len(facts())) == (told, told + 1)
+    assert list(last()["changes"]) == ["lines"]
+
+
+def test_what_a_models_own_refresh_did_not_load_is_not_believed(last: DataOf) -> None:
+    memo = Memo.objects.create(name="A", draft="old")
+    memo.draft = "new"
+    memo.refresh_from_db()
+    memo.save()
+
+    assert last()["changes"] == {"draft": ["old", "new"]}
+
+
+def test_in_mode_select_an_object_made_by_hand_is_held_against_its_row(last: DataOf) -> None:
+    with in_mode("select", "library.Genre"):
+        key = Genre.objects.create(name="Novel").pk
+        Genre(pk=key, name="Poem").save()
+
+    assert last() == {"changes": {"name": ["Novel", "Poem"]}, "diff_source": "select"}
+
+
+def test_a_json_field_can_be_asked_by_keyword() -> None:
+    field: Any = Book._meta.get_field("details")
+
+    assert field.from_db_value(value='{"a": 1}', expression=None, connection=connection) == {"a": 1}
+
+
+@pytest.mark.parametrize("mode", ["select", "off"])
+def test_no_mode_adds_anything_of_ours_to_a_pickle(facts: Arrived, mode: str) -> None:
+    with in_mode(mode, "library.Genre"):
+        genre = Genre.objects.create(name="Novel")
+        Genre.objects.bulk_update([genre], ["name"])
+
+        assert b"emitter" not in pickle.dumps(genre)
+
+
+def test_a_commit_by_switching_autocommit_on_is_one(facts: Arrived) -> None:
+    """As SQLite and MySQL do it; Postgres refuses."""
+    ledger = transactions.ledger(connections["default"])
+    transaction.set_autocommit(False)
+    try:
+        Genre.objects.create(name="kept")
+        ledger.after_set_autocommit(None, True)
+        outcomes = [event.outcome for event in facts()]
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+    assert outcomes == ["committed"]

@@ -17,7 +17,7 @@ from emitter import checks, receivers, selection
 from emitter.conf import Conf
 from tests.emitter.conftest import Arrived
 from tests.emitter.library import signals
-from tests.emitter.library.models import Author, Book, Card, Genre, Seat
+from tests.emitter.library.models import Audiobook, Author, Book, Card, Genre, Novel, Seat
 from tests.emitter.wiring import is_ours, unwired
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -105,6 +105,44 @@ def test_settings_choose_fields(facts: Arrived) -> None:
     assert "price" not in str(facts())
     assert "Emma" in str(facts())
     assert book.pk
+
+
+@pytest.mark.parametrize("pattern", ["library.Book.author_id", "library.Book.author", "library.Audiobook.author"])
+def test_a_field_is_left_out_by_its_columns_name_and_where_it_is_inherited(facts: Arrived, pattern: str) -> None:
+    with chosen(EXCLUDE_FIELDS=[pattern]):
+        Audiobook.objects.create(title="Emma", author=None)
+
+    told = next(event.data["fields"] for event in facts() if event.subject and "Audiobook" in event.subject)
+    assert "author_id" not in told
+    assert told["title"] == "Emma"
+
+
+def test_a_relation_can_be_left_out(facts: Arrived) -> None:
+    with chosen(EXCLUDE_FIELDS=["library.Book.genres"]):
+        Book.objects.create(title="Emma").genres.add(Genre.objects.create(name="Novel"))
+
+    assert types(facts) == ["post_save", "post_save"]
+
+
+def test_a_relation_to_a_model_that_is_left_out_does_not_name_it(facts: Arrived) -> None:
+    with chosen(EXCLUDE_MODELS=["library.Genre"]):
+        book = Book.objects.create(title="Emma")
+        Genre.objects.create(name="Novel").books.add(book)
+
+    related = facts()[-1]
+    assert (related.sender, related.subject) == ("library.Book", None)
+    assert related.data["pks"] == [book.pk]
+
+
+def test_a_proxy_is_chosen_or_left_out_by_its_own_name(facts: Arrived) -> None:
+    with chosen(MODELS=["library.Novel"]):
+        Book.objects.create(title="Emma")
+        Novel.objects.create(title="Persuasion")
+    with chosen(EXCLUDE_MODELS=["library.Novel"]):
+        Book.objects.create(title="Sanditon")
+        Novel.objects.create(title="Evelina")
+
+    assert [event.data["fields"]["title"] for event in facts()] == ["Persuasion", "Sanditon"]
 
 
 @pytest.mark.parametrize(
