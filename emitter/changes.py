@@ -7,7 +7,7 @@ import msgspec
 from django.db.models import Model
 
 from emitter.memory import Snapshot, layout, snapshot
-from emitter.values import UNKNOWN, differs, thaw
+from emitter.values import UNKNOWN, Encoded, differs, is_written_as, thaw
 
 
 class Diff(msgspec.Struct):
@@ -44,6 +44,8 @@ def diff(instance: Model, using: str, update_fields: Collection[str] | None) -> 
         if new is old or new is UNKNOWN:
             continue
         if update_fields is not None and each.name not in update_fields and name not in update_fields:
+            continue
+        if type(old) is Encoded and is_written_as(old.text, new):
             continue
         old = thaw(old)
         if old is UNKNOWN:

@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import cache
+from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, NoneType
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.lazy import unwrapped
 from emitter.memory import Snapshot, layout
-from emitter.names import words_of
+from emitter.names import LONG, words_of
 from emitter.selection import Policy
 from emitter.values import UNKNOWN, Column, column_of, thaw
 
@@ -43,8 +44,8 @@ CALLABLE = type | FunctionType | MethodType | BuiltinFunctionType
 WHO = frozenset(["username", "user", "login", "email", "phone", "domain", "tenant", "realm", "backend", "provider"])
 NAMING = ("name", "key", "field")  # members that name what is in the member ``value``
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-# Texts that are told as they are at first sight: no kind of secret is as short and has no other character.
-PLAIN = re.compile(r"[\w.,/-]{0,12}|[\w.,/ -]{0,9}")
+PLAIN = 12  # characters of a text that is told as it is if it has none of `SIGNS`: no kind of secret is as short
+SIGNS = (":", "=", "%", "<", '"', "'", " ")
 # Values that the encoder writes by itself, of exactly these types, so that no code of the project runs.
 NATIVE = frozenset([type(None), bool, Decimal, UUID, datetime, date, time])
 
@@ -179,7 +180,7 @@ def json_safe(value: Any, depth: int = 0, left: Left | None = None) -> Any:
         if left.values < 0:
             return type_name(value)
     if kind is str:
-        return value if PLAIN.fullmatch(value) else text(value)
+        return value if len(value) <= PLAIN and is_plain(value) else text(value)
     if kind is int and LEAST <= value <= MOST:
         return value
     if kind is float:
@@ -254,13 +255,23 @@ def more(value: Collection[Any]) -> str:
 
 def mapping(value: Mapping[Any, Any], depth: int, left: Left) -> dict[str, Any]:
     told = {}
-    is_secret = "value" in value and names_secret(value)
-    for (key, item), _ in zip(value.items(), range(ITEMS), strict=False):
-        name = key if type(key) is str and PLAIN.fullmatch(key) else key_text(key)
-        told[name] = named("secret" if is_secret and name == "value" else name, item, depth, left)
+    names_one = "value" in value and names_secret(value)
+    for key, item in value.items() if len(value) <= ITEMS else islice(value.items(), ITEMS):
+        name, is_secret = told_name(key) if type(key) is str and len(key) <= LONG else name_of(key)
+        is_masked = item is not None and (is_secret or (names_one and name == "value"))
+        told[name] = privacy.mask(item, conf.mask_secret) if is_masked else json_safe(item, depth, left)
     if len(value) > ITEMS:
         told["…"] = more(value)
     return told
+
+
+def name_of(key: Any) -> tuple[str, bool]:
+    """Return a member's name as it is told, and whether it is that of a secret."""
+    name = key_text(key)
+    return name, selection.is_secret_name(name)
+
+
+told_name = selection.remembered(name_of)  # names are few, and looked at for each value
 
 
 def names_secret(value: Mapping[Any, Any]) -> bool:
@@ -270,6 +281,8 @@ def names_secret(value: Mapping[Any, Any]) -> bool:
 
 def key_text(key: Any) -> str:
     kind = type(key)
+    if kind is str:
+        return str(json_safe(key))
     if issubclass(kind, Enum):
         return text(str(key.name))
     return text(key.decode("latin-1")) if issubclass(kind, bytes) else str(json_safe(key))
@@ -291,6 +304,13 @@ def whole(value: int) -> int | str:
 def type_name(value: Any) -> str:
     kind = type(value)
     return f"<{type.__getattribute__(kind, '__module__')}.{type.__getattribute__(kind, '__qualname__')}>"
+
+
+def is_plain(value: str) -> bool:
+    for sign in SIGNS:
+        if sign in value:
+            return False
+    return value.isprintable()
 
 
 def text(value: str) -> str:

@@ -1,12 +1,12 @@
 """What of a project is captured, as its settings say. Decided once a model, and anew when a test changes a setting."""
 
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -24,6 +24,8 @@ from emitter.conf import conf
 from emitter.conf import forget as forget_settings
 from emitter.names import is_secret
 from emitter.values import Column, column_of
+
+T = TypeVar("T")
 
 # Django's own bookkeeping. A session's primary key is a credential, so that it must never leave.
 NEVER = ("admin.LogEntry", "auth.Permission", "contenttypes.*", "sessions.*", "heliograph.*")
@@ -112,6 +114,16 @@ def is_excluded(each: Any, model: type[Model] | None = None) -> bool:
     return any(matches(f"{owner}.{name}", conf.exclude_fields) for owner in owners for name in names)
 
 
+_remembered: list[Any] = []
+
+
+def remembered(function: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Return ``function``, which decides by the settings, so that it remembers what it said until one changes."""
+    kept = lru_cache(maxsize=10_000)(function)
+    _remembered.append(kept)
+    return kept
+
+
 @lru_cache(maxsize=10_000)
 def is_secret_name(name: str, of: str = "") -> bool:
     """Tell whether a field or argument of this name holds a secret, by the rules and by the settings."""
@@ -187,5 +199,5 @@ DJANGOS = [each for module in (db, core, auth, backends) for each in vars(module
 def forget(**kwargs: Any) -> None:
     if str(kwargs.get("setting", "")).startswith(("HELIOGRAPH_", "AUTH_USER_MODEL")):
         forget_settings()
-        for remembered in (policy, names, is_secret_name, has_secret_key):
-            remembered.cache_clear()
+        for each in (policy, names, is_secret_name, has_secret_key, *_remembered):
+            each.cache_clear()

@@ -23,6 +23,7 @@ COMPARABLE = frozenset([bool, int, str, UUID, date, datetime])
 CONTAINERS = frozenset([dict, list])  # what JSON is decoded to, and may be changed in place
 UNKNOWN = object()
 encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder().decode
 
 
 class Encoded:
@@ -100,6 +101,7 @@ class Column(msgspec.Struct, frozen=True):
 
     field: Any
     kind: type | None
+    quantum: Decimal  # the least step of decimal numbers
 
     def stored(self, value: Any) -> Any:
         """Return ``value`` as the column will hold it: 7 for "7", 1.01 for 1.005. Runs none of the project's code."""
@@ -109,7 +111,7 @@ class Column(msgspec.Struct, frozen=True):
         try:
             if own is not kind and not (kind is datetime and own is date):  # Django would warn of that
                 value = self.field.to_python(value)
-            return rounded(value, self.field.decimal_places) if kind is Decimal else value
+            return rounded(value, self.quantum) if kind is Decimal else value
         except Exception:  # noqa: BLE001  # what a field can't read is told as it is
             return value
 
@@ -118,15 +120,13 @@ def column_of(each: Any) -> Column:
     while each.is_relation and each.concrete:
         each = each.target_field
     is_djangos = type(each).__module__.startswith("django.db.models.")
-    return Column(each, KINDS.get(each.get_internal_type()) if is_djangos else None)
+    kind = KINDS.get(each.get_internal_type()) if is_djangos else None
+    return Column(each, kind, Decimal(1).scaleb(-each.decimal_places) if kind is Decimal else Decimal(0))
 
 
-def rounded(value: Decimal, places: int) -> Decimal:
+def rounded(value: Decimal, quantum: Decimal) -> Decimal:
     """Round as Postgres does, and MySQL, to as many places as the column has."""
-    exponent = value.as_tuple().exponent
-    if isinstance(exponent, int) and exponent != -places:
-        return value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
-    return value
+    return value if value.same_quantum(quantum) or not value.is_finite() else value.quantize(quantum, ROUND_HALF_UP)
 
 
 def differs(each: "Field[Any, Any]", old: Any, new: Any) -> bool:
@@ -167,6 +167,14 @@ def is_written_alike(old: Any, new: Any) -> bool:
     """Tell whether two values are written as the same JSON; False also where they can't be. A quick way for most."""
     try:
         return encode(old) == encode(new)
+    except EncodingErrors:
+        return False
+
+
+def is_written_as(text: str | bytes, value: Any) -> bool:
+    """Tell whether a value is the same JSON as ``text``, for sure: in the same order, too."""
+    try:
+        return encode(decode(text)) == encode(value)
     except EncodingErrors:
         return False
 
