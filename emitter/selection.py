@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 from django.apps import AppConfig, apps
@@ -26,6 +27,8 @@ from emitter.names import is_secret
 from emitter.values import Column, column_of
 
 T = TypeVar("T")
+
+INSTALLED = frozenset(["site-packages", "dist-packages"])  # folders; an overlay of environments has several
 
 # Django's own bookkeeping. A session's primary key is a credential, so that it must never leave.
 NEVER = ("admin.LogEntry", "auth.Permission", "contenttypes.*", "sessions.*", "heliograph.*")
@@ -99,8 +102,9 @@ def is_excluded_model(model: type[Model]) -> bool:
 
 def is_own(config: AppConfig | None) -> bool:
     """Tell whether an app is the project's own rather than installed: whether it lies outside of site-packages."""
-    installed = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
-    return config is not None and not config.path.startswith(tuple(installed))
+    if config is None or INSTALLED & set(Path(config.path).parts):
+        return False
+    return not config.path.startswith(tuple(sysconfig.get_path(name) for name in ("purelib", "platlib")))
 
 
 def told_fields(model: type[Model]) -> "Iterator[Field[Any, Any]]":

@@ -227,7 +227,7 @@ SECRETS_IN_PLACE = [
     ('{"password": {"old": "hunter2}", "new": "hunter3"}, "a": 1}', "hunter", '{"password": [masked], "a": 1}'),
     ('{"tokens": [ {"k": "hunter2"} ], "a": 1}', "hunter2", '{"tokens": [masked], "a": 1}'),
     ('{"credentials": [["a", "hunter2"]]}', "hunter2", '{"credentials": [masked]}'),
-    ('{"backup_codes": [111111, 222222]}', "222222", '{"backup_codes": [masked]}'),
+    ('{"backup_codes": [111111, 220022002200]}', "220022002200", '{"backup_codes": [masked]}'),
     ('{\\"tokens\\": {\\"a\\": \\"hunter2\\"}, \\"b\\": 1}', "hunter2", '{\\"tokens\\": [masked], \\"b\\": 1}'),
     ('{\\"password\\": \\"a\\\\\\"hunter2\\", \\"b\\": 1}', "hunter2", '{\\"password\\": \\"[masked]\\", \\"b\\": 1}'),
     ("password=SecretStr('hunter2'), a=1", "hunter2", "password=[masked], a=1"),

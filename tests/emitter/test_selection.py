@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.apps import AppConfig
 from django.core.checks import INFO
 from django.core.management import call_command
 from django.core.signals import setting_changed
@@ -255,3 +256,19 @@ def test_where_nothing_is_to_be_sent_to_nothing_is_told(arrived: Arrived) -> Non
         Genre.objects.create(name="Novel")
 
     assert arrived() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("/srv/shop/orders", True),
+        ("/srv/shop/.venv/lib/python3.13/site-packages/taggit", False),
+        ("/opt/overlay/lib/python3.13/site-packages/taggit", False),
+        ("/usr/lib/python3/dist-packages/taggit", False),
+    ],
+)
+def test_what_lies_in_any_folder_of_packages_is_not_the_projects_own(path: str, own: bool) -> None:
+    config = AppConfig("signals", signals)
+    config.path = path
+
+    assert selection.is_own(config) is own
