@@ -284,17 +284,19 @@ def test_rows_of_an_automatic_through_table_are_told_as_m2m_only(facts: Arrived)
 
 
 def test_secrets_are_masked_in_values_conditions_and_rows(facts: Arrived) -> None:
-    card = Card.objects.create(pin="1234", api_token="hunter2")
+    card = Card.objects.create(pin="pin-one", api_token="hunter2")
 
-    Card.objects.filter(pin="1234").update(api_token="hunter3")
-    Card.objects.filter(api_token__in=["hunter3"]).update(pin="4321")
-    card.pin = "5555"
+    Card.objects.filter(pin="pin-one").update(api_token="hunter3")
+    Card.objects.filter(api_token__in=["hunter3"]).update(pin="pin-two")
+    card.pin = "pin-three"
     Card.objects.bulk_update([card], ["pin"])
-    Card.objects.bulk_create([Card(pin="6666")])
+    Card.objects.bulk_create([Card(pin="pin-four")])
 
     assert len(told(facts)) == 4
     text = str(told(facts))
-    assert not [secret for secret in ("1234", "4321", "5555", "6666", "hunter2", "hunter3") if secret in text]
+    assert not [
+        secret for secret in ("pin-one", "pin-two", "pin-three", "pin-four", "hunter2", "hunter3") if secret in text
+    ]
 
 
 def test_a_field_that_is_not_told_is_told_neither_as_value_nor_as_condition(facts: Arrived) -> None:
