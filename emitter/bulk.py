@@ -100,8 +100,9 @@ def tell(
         return result
     try:
         fate = emit(name, policy, minted, describe(policy, result), using()) if minted else None
+        fate = fate if minted else bulk_memory.open_fate(using())  # what is read now may be rolled back, told or not
         if note is not None and policy.mode != "off":
-            note(result, fate if minted else bulk_memory.open_fate(using()))
+            note(result, fate)
     except Exception as error:  # the edge to the host project: nothing may pass it, but what it asked for
         if policy.fail_closed:
             raise CaptureError(f"{name}() of {policy.label} could not be captured") from error

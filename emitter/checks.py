@@ -82,9 +82,10 @@ def check_patterns() -> Iterator[CheckMessage]:
     labels = {model._meta.label for model in apps.get_models(include_auto_created=True)}
     captured = {policy.label for model in selection.models() if (policy := selection.policy(model))}
     fields = {
-        f"{each.model._meta.label}.{each.name}"
+        f"{model._meta.label}.{name}"
         for model in apps.get_models(include_auto_created=True)
-        for each in model._meta.concrete_fields
+        for each in (*model._meta.concrete_fields, *model._meta.many_to_many)
+        for name in (each.name, each.attname)
     }
     for setting, what, names in (
         (Conf.models, "model", labels | {"@own", "@user"}),

@@ -80,7 +80,12 @@ def trace(signal: Signal, name: str = "", tell: Tell | None = None) -> None:
 def present(signal: Signal, name: str) -> Callable[[], Any]:
     """Return what gives the method ``name`` as it would be without us: the instance's own, or now that of its class."""
     held = signal.__dict__.get(name)
-    return lambda: held if held is not None else getattr(type(signal), name).__get__(signal)
+    return lambda: held if held is not None else bound(getattr(type(signal), name), signal)
+
+
+def bound(function: Any, owner: Any) -> Any:
+    """Bind what a class has as a method; a test may have put there what can't be bound."""
+    return function.__get__(owner) if hasattr(function, "__get__") else function
 
 
 def framed(signal: Signal, name: str, tellers: Mapping[str, Tell]) -> Callable[..., Any]:
@@ -92,7 +97,7 @@ def framed(signal: Signal, name: str, tellers: Mapping[str, Tell]) -> Callable[.
         around = current()
         token = enter(Frame(None if around is None else around.cause))
         try:
-            for tell in tellers.values():
+            for tell in tellers.values() if args or "sender" in kwargs else ():  # else it will not be sent
                 tell(*args, **kwargs)
             return send()(*args, **kwargs)
         finally:

@@ -18,11 +18,20 @@ from msgspec.structs import replace
 from emitter import transactions
 from emitter.complaints import complain
 from emitter.transactions import Fate
-from emitter.values import CONTAINERS, IMMUTABLE, UNKNOWN, Encoded, as_json, freeze, is_expression
+from emitter.values import (
+    CONTAINERS,
+    IMMUTABLE,
+    UNKNOWN,
+    Encoded,
+    as_json,
+    freeze,
+    is_expression,
+    is_plain_json,
+)
 
 ATTRIBUTE = "heliograph"  # of instance._state
 WATCHED = "_heliograph_watched"  # of from_db and refresh_from_db
-DECODED = 64  # JSON values that wait for the object that they are of, in all threads
+DECODED = 32  # JSON values that wait for the object that they are of, in all threads
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +81,7 @@ def layout(model: type[Model]) -> Layout:
 
 def is_mutable(each: Any) -> bool:
     """Tell whether a field's values must be copied: all but Django's own, and JSON of another form than plain."""
-    if isinstance(each, JSONField) and (each.decoder is not None or type(each) is not JSONField):
+    if isinstance(each, JSONField) and not is_plain_json(each):
         return True
     return not type(each).__module__.startswith("django.db.models.")
 
@@ -107,16 +116,17 @@ def watched_from_db(model: type[Model]) -> Any:
 
     @wraps(original)
     def from_db(cls: type[Model], db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Any:
-        known: Any = values  # no more than this on the path of most rows
-        if waiting or not is_plain or (places and (len(values) != count or type(values) is not list)):
+        known: Any
+        if waiting or not is_plain or (places and len(values) != count):
             known = loaded(cls, db, field_names, values)  # before the project's code may change a value in place
-        elif not is_alone or len(values) != count:
-            known = Row(db, field_names, values)
+        else:
+            known = [*values]  # no more than this on the path of most rows
+            for place in places:  # JSON, beside which its text is kept
+                known[place] = take(id(values[place]), values[place])
+            if not is_alone or len(values) != count:
+                known = Row(db, field_names, known)
         instance = original(cls, db, field_names, values, **kwargs)
         try:
-            if type(known) is not Snapshot:
-                for place in places:  # JSON, beside which its text is kept
-                    values[place] = take(id(values[place]), values[place])
             instance._state.heliograph = known
         except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
             complain("load", "What was loaded could not be remembered", error)
@@ -264,7 +274,8 @@ def refreshed(instance: Model, names: Collection[str] | None) -> None:
     if fate is not None:  # if it is rolled back, who knows whether a value that is new was there before?
         same = {name: value for name, value in known.values.items() if fresh.get(name, value) == value}
         before = replace(settled(known), values=same)
-    values = {**known.values, **fresh}
+    keys = {name: held.get(name) for name in layout(type(instance)).keys}
+    values = {**known.values, **keys, **fresh}
     note(instance, Snapshot(using=using, values=values, source="loaded", fate=fate, before=before))
 
 
@@ -295,8 +306,10 @@ def saved(
                 values[name] = as_json(value) if name in plan.decoded else freeze(value)
     for name in plan.keys:
         values[name] = held.get(name)
-    is_open = fate is not None and fate.outcome is None
-    earlier = settled(before) if is_open else None
+    earlier = None
+    if fate is not None and fate.outcome is None:
+        is_together = before.fate is not None and before.fate.outcome is None and before.fate.within == fate.within
+        earlier = before.before if is_together else settled(before)
     note(instance, Snapshot(using=using, values=values, source="saved", fate=fate, before=earlier))
 
 

@@ -28,7 +28,7 @@ from emitter.lazy import unwrapped
 from emitter.memory import Snapshot, layout
 from emitter.names import LONG, words_of
 from emitter.selection import Policy
-from emitter.values import UNKNOWN, Column, column_of, thaw
+from emitter.values import ADAPTED, UNKNOWN, Column, column_of, thaw
 
 DEPTH = 8  # of nested values; what lies deeper is told by type
 ITEMS = 200  # of one list or mapping
@@ -106,7 +106,7 @@ def fields(instance: Model, policy: Policy, names: Collection[str] | None = None
         if name in held and (names is None or name in names):
             value = held[name]
             kind = column.kind
-            if kind is not type(value) or kind is Decimal:
+            if kind is not type(value) or kind in ADAPTED:
                 value = column.stored(value)
             found[name] = told(value, True) if is_secret else value if type(value) in NATIVE else json_safe(value)
     return found
@@ -284,7 +284,10 @@ def key_text(key: Any) -> str:
     if kind is str:
         return str(json_safe(key))
     if issubclass(kind, Enum):
-        return text(str(key.name))
+        name = text(str(key.name))
+        return name if selection.is_secret_name(name) else key_text(key.value)
+    if key is None or kind is bool:
+        return {None: "null", True: "true", False: "false"}[key]  # as JSON writes them
     return text(key.decode("latin-1")) if issubclass(kind, bytes) else str(json_safe(key))
 
 

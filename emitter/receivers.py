@@ -23,6 +23,8 @@ AUTH = "django.contrib.auth.signals."
 
 def request_started(sender: Any, *, environ: Any = None, scope: Any = None, **_: Any) -> None:
     """Tell of a request without its path: which part of that is secret, only the route will tell."""
+    if environ is None and scope is None:
+        return  # sent by hand
     now = contexts.begin_wsgi(environ) if environ is not None else contexts.begin_asgi(scope)
     if "request_started" in selection.names():
         emit_request("request_started", now)
@@ -188,15 +190,16 @@ def follow(model: type[Model], chosen: frozenset[str]) -> None:
     for name in LISTENING.keys() & names:
         attach(*LISTENING[name], model)
     if "m2m_changed" in names:
-        for each in model._meta.local_many_to_many:
-            if isinstance(each.remote_field.through, type):
-                attach(db.m2m_changed, on_m2m, each.remote_field.through)
+        for through in selection.relations(model):
+            attach(db.m2m_changed, on_m2m, through)
 
 
 def follow_custom(path: str) -> None:
     try:
         for name, signal in selection.signals_at(path):
-            frames.trace(signal, name, guarded(custom(name)))
+            told = signal.__dict__.get(frames.TRACED)
+            if not told or name in told:  # else it is told already, by another name
+                frames.trace(signal, name, guarded(custom(name)))
     except Exception as error:  # noqa: BLE001  # a check says so too; the project starts all the same
         complain("connect", f"HELIOGRAPH_CUSTOM_SIGNALS: {error}")
 

@@ -32,7 +32,7 @@ def m2m_changed(
     if when == "post" and keys != set():
         is_secret = is_secret_pair(sender, model)
         told = None if keys is None else sorted((payload.told(key, is_secret) for key in keys), key=str)
-        emit_relation(sender, instance, operation=operation, reverse=reverse, keys=told, using=using)
+        emit_relation(sender, instance, model, operation=operation, reverse=reverse, keys=told, using=using)
 
 
 def is_secret_pair(through: type[Model], model: type[Model]) -> bool:
@@ -42,7 +42,14 @@ def is_secret_pair(through: type[Model], model: type[Model]) -> bool:
 
 
 def emit_relation(
-    through: type[Model], instance: Model, *, operation: str, reverse: bool, keys: list[Any] | None, using: str
+    through: type[Model],
+    instance: Model,
+    other: type[Model],
+    *,
+    operation: str,
+    reverse: bool,
+    keys: list[Any] | None,
+    using: str,
 ) -> None:
     """Tell of a relation by the field that declares it, whichever side it was changed from."""
     each = declared(through)
@@ -52,7 +59,7 @@ def emit_relation(
     is_hidden = selection.is_excluded_model(model)
     pipeline.emit(
         SIGNAL,
-        sender=payload.label(each.model if is_hidden and each is not None else model),
+        sender=payload.label(other if is_hidden else model),
         subject=None if is_hidden else payload.subject(instance),
         action=ACTIONS.get(operation, operation),
         data={
@@ -68,7 +75,7 @@ def emit_relation(
 def note_cleared(through: type[Model], instance: Model, reverse: bool, using: str) -> None:
     """Remember which keys a clear() removes, which Django doesn't tell. One query."""
     each = declared(through)
-    if each is None:
+    if each is None or selection.is_excluded(each):
         return
     own, other = each.m2m_field_name(), each.m2m_reverse_field_name()
     if reverse:

@@ -113,7 +113,7 @@ def told_fields(model: type[Model]) -> "Iterator[Field[Any, Any]]":
 
 def is_excluded(each: Any, model: type[Model] | None = None) -> bool:
     """Tell whether a field is not to be told: by its name or its column's, of ``model`` or of what it inherits from."""
-    owners = {each.model._meta.label, (model or each.model)._meta.label}
+    owners = {kind._meta.label for kind in {each.model, *(model or each.model).__mro__} if hasattr(kind, "_meta")}
     names = {each.name, each.attname or each.name}
     return any(matches(f"{owner}.{name}", conf.exclude_fields) for owner in owners for name in names)
 
@@ -164,6 +164,15 @@ def models() -> list[type[Model]]:
 def names() -> frozenset[str]:
     """Return the names of Django's signals that are captured, groups resolved."""
     return frozenset(name for chosen in conf.signals for name in GROUPS.get(chosen, (chosen,)))
+
+
+def relations(model: type[Model]) -> Iterator[type[Model]]:
+    """Yield the tables of a model's many-to-many relations: of its own, and of those that others have to it."""
+    fields: list[Any] = model._meta.get_fields(include_hidden=True)
+    for each in fields:
+        through = getattr(each if hasattr(each, "through") else each.remote_field, "through", None)
+        if each.many_to_many and isinstance(through, type):
+            yield through
 
 
 def unknown_names() -> list[str]:

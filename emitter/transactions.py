@@ -30,10 +30,11 @@ def nothing(what: Any, outcome: str) -> None:
 class Fate:
     """What became of a transaction, or of the part of it that something happened in: None while it is open."""
 
-    __slots__ = ("outcome",)
+    __slots__ = ("outcome", "within")
 
-    def __init__(self) -> None:
+    def __init__(self, within: tuple[str, ...] = ()) -> None:
         self.outcome: str | None = None
+        self.within = within  # which savepoints: what is in the same is decided together
 
     @property
     def is_rolled_back(self) -> bool:
@@ -45,11 +46,11 @@ class Held:
 
     __slots__ = ("__weakref__", "decided", "fate", "is_held", "what")
 
-    def __init__(self, what: Any, decided: Decided) -> None:
+    def __init__(self, what: Any, decided: Decided, within: tuple[str, ...] = ()) -> None:
         self.is_held = True
         self.what = what
         self.decided = decided
-        self.fate = Fate()
+        self.fate = Fate(within)
 
     def __call__(self) -> None:
         self.decide("committed")
@@ -92,7 +93,7 @@ class Ledger:
 
     def hold(self, what: Any, decided: Decided) -> Fate:
         """Call ``decided(what, outcome)`` once the transaction that is open now has an outcome."""
-        held = Held(what, decided)
+        held = Held(what, decided, tuple(self.savepoints))
         self.held.append(held)
         self.latest = held.fate
         waiting.add(id(self))
@@ -104,6 +105,9 @@ class Ledger:
 
     @property
     def is_full(self) -> bool:
+        """Tell whether all room is taken, by what a test case's callbacks have let go of as little as possible."""
+        if len(self.held) >= LIMIT and not self.savepoints:
+            self.held = [each for each in self.held if each.is_held]
         return len(self.held) >= LIMIT
 
     def fate_of_now(self) -> Fate:
@@ -194,7 +198,7 @@ def present(connection: BaseDatabaseWrapper, name: str) -> Callable[[], Any]:
     """Return what gives the method ``name`` as it would be without us: the instance's own, or now that of its class."""
     own = connection.__dict__.get(name)
     reference = weakref.ref(connection)
-    return lambda: own if own is not None else getattr(type(reference()), name).__get__(reference())
+    return lambda: own if own is not None else frames.bound(getattr(type(reference()), name), reference())
 
 
 def carrying(connection: BaseDatabaseWrapper) -> Callable[..., Any]:

@@ -10,8 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 from django.core.files import File
-from django.db.models import Field, JSONField
+from django.db.models import Field, GenericIPAddressField, JSONField
+from django.utils import timezone
+from django.utils.functional import LazyObject
 
 from emitter.event import EncodingErrors
 
@@ -19,11 +22,17 @@ IMMUTABLE = frozenset(
     [type(None), bool, int, float, str, bytes, Decimal, UUID, datetime, date, time, timedelta, frozenset]
 )
 # Of these types, as Django's own fields have them, no two different values are stored alike.
-COMPARABLE = frozenset([bool, int, str, UUID, date, datetime])
+COMPARABLE = frozenset([bool, int, str, UUID, date])
+ADAPTED = frozenset([Decimal, datetime])  # of these, a value of the right type may be stored as another
 CONTAINERS = frozenset([dict, list])  # what JSON is decoded to, and may be changed in place
 UNKNOWN = object()
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
+
+
+def is_plain_json(each: Any) -> bool:
+    """Tell whether a field holds JSON as Python's own module reads and writes it."""
+    return type(each) is JSONField and each.decoder is None and each.encoder is None
 
 
 class Encoded:
@@ -48,6 +57,8 @@ def freeze(value: Any) -> Any:
     """Return ``value``, or a copy of it if it might be changed in place; `UNKNOWN` if it can't be copied."""
     if type(value) in IMMUTABLE:
         return value
+    if issubclass(type(value), LazyObject):  # a pickle would evaluate it
+        return UNKNOWN
     if isinstance(value, File):
         return value.name
     try:
@@ -78,7 +89,7 @@ def is_expression(value: Any) -> bool:
 
 # The type that a column of Django's own gives back, by `Field.get_internal_type()`.
 KINDS: dict[str, type] = {
-    **dict.fromkeys(["CharField", "TextField", "SlugField", "GenericIPAddressField"], str),
+    **dict.fromkeys(["CharField", "TextField", "SlugField"], str),
     **dict.fromkeys(["AutoField", "BigAutoField", "SmallAutoField", "IntegerField", "BigIntegerField"], int),
     **dict.fromkeys(["SmallIntegerField", "PositiveIntegerField", "PositiveBigIntegerField"], int),
     "PositiveSmallIntegerField": int,
@@ -106,11 +117,13 @@ class Column(msgspec.Struct, frozen=True):
     def stored(self, value: Any) -> Any:
         """Return ``value`` as the column will hold it: 7 for "7", 1.01 for 1.005. Runs none of the project's code."""
         kind, own = self.kind, type(value)
-        if kind is None or own not in IMMUTABLE or value is None or (own is kind and kind is not Decimal):
+        if kind is None or own not in IMMUTABLE or value is None or (own is kind and kind not in ADAPTED):
             return value
         try:
             if own is not kind and not (kind is datetime and own is date):  # Django would warn of that
                 value = self.field.to_python(value)
+            if kind is datetime:
+                return aware(value)
             return rounded(value, self.quantum) if kind is Decimal else value
         except Exception:  # noqa: BLE001  # what a field can't read is told as it is
             return value
@@ -122,6 +135,13 @@ def column_of(each: Any) -> Column:
     is_djangos = type(each).__module__.startswith("django.db.models.")
     kind = KINDS.get(each.get_internal_type()) if is_djangos else None
     return Column(each, kind, Decimal(1).scaleb(-each.decimal_places) if kind is Decimal else Decimal(0))
+
+
+def aware(value: Any) -> Any:
+    """Return a time as Django saves it: one without a zone is of the default zone."""
+    if settings.USE_TZ and type(value) is datetime and value.tzinfo is None:
+        return timezone.make_aware(value, timezone.get_default_timezone())
+    return value
 
 
 def rounded(value: Decimal, quantum: Decimal) -> Decimal:
@@ -137,11 +157,12 @@ def differs(each: "Field[Any, Any]", old: Any, new: Any) -> bool:
     if type(old) is kind and kind in IMMUTABLE:
         if old == new:
             return False
-        if kind in COMPARABLE and type(each).__module__.startswith("django.db.models."):
+        is_djangos = type(each).__module__.startswith("django.db.models.") and type(each) is not GenericIPAddressField
+        if kind in COMPARABLE and is_djangos:
             return True
     if kind not in IMMUTABLE and is_expression(new):
         return True
-    if is_written_alike(old, new) if isinstance(each, JSONField) else is_prepared_alike(each, old, new):
+    if is_written_alike(each, old, new) if isinstance(each, JSONField) else is_prepared_alike(each, old, new):
         return False
     read: Callable[[Any], Any] = each.to_python
     try:
@@ -163,11 +184,11 @@ def is_prepared_alike(each: "Field[Any, Any]", old: Any, new: Any) -> bool:
         return False
 
 
-def is_written_alike(old: Any, new: Any) -> bool:
-    """Tell whether two values are written as the same JSON; False also where they can't be. A quick way for most."""
+def is_written_alike(each: Any, old: Any, new: Any) -> bool:
+    """Tell whether a column is sent the same JSON for two values; False also where they can't be written."""
     try:
-        return encode(old) == encode(new)
-    except EncodingErrors:
+        return json.dumps(old, cls=each.encoder) == json.dumps(new, cls=each.encoder)
+    except Exception:  # noqa: BLE001  # an encoder may be the project's own
         return False
 
 

@@ -3,6 +3,7 @@
 import gc
 import json
 import pickle
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from django.db import connection, connections, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Upper
 from django.test import override_settings
+from django.utils.functional import SimpleLazyObject
 
 from emitter import memory, pipeline, receivers, transactions
 from emitter.values import UNKNOWN, freeze
@@ -25,6 +27,7 @@ from tests.emitter.library.models import (
     Author,
     Book,
     Card,
+    Form,
     Genre,
     Lines,
     Memo,
@@ -600,3 +603,83 @@ def test_a_commit_by_switching_autocommit_on_is_one(facts: Arrived) -> None:
         transaction.set_autocommit(True)
 
     assert outcomes == ["committed"]
+
+
+def test_json_with_an_encoder_is_held_against_what_it_writes(facts: Arrived, last: DataOf) -> None:
+    Form.objects.create(answers={"at": "2026-01-01T00:00:00.123456Z"})
+    form = Form.objects.get()
+    form.answers = {"at": datetime(2026, 1, 1, 0, 0, 0, 123456, UTC)}  # which the encoder cuts
+    form.save()
+    told = len(facts())
+    form.answers = {"at": "2026-01-01T00:00:00.123Z"}
+    form.save()
+
+    assert list(last()["changes"]) == ["answers"]
+    assert len(facts()) == told
+
+
+def test_what_a_column_normalises_is_no_change(facts: Arrived) -> None:
+    naive = datetime(2026, 1, 1, 12)  # noqa: DTZ001  # as a careless project assigns it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        Form.objects.create(sent_from="2001:db8::1", sent_at=naive)
+        form, told = Form.objects.get(), len(facts())
+        form.sent_from, form.sent_at = "2001:0db8:0::0001", naive
+        form.save()
+
+    assert len(facts()) == told
+    assert (
+        Form._meta.get_field("sent_at").to_python(facts()[-1].data["fields"]["sent_at"])
+        == form.__class__.objects.get().sent_at
+    )
+
+
+def test_a_row_is_remembered_apart_from_what_was_given_to_from_db(facts: Arrived, last: DataOf) -> None:
+    Book.objects.create(title="Emma", details={"a": 1})
+    row = list(Book.objects.values_list()[0])
+    kept = list(row)
+    book = Book.from_db("default", [each.attname for each in Book._meta.concrete_fields], row)
+    assert row == kept
+    row[1] = book.title = "Persuasion"
+    book.save()
+
+    assert last()["changes"]["title"] == ["Emma", "Persuasion"]
+
+
+def test_remembering_a_lazy_value_does_not_wake_it() -> None:
+    lazy_value = SimpleLazyObject(lambda: pytest.fail("evaluated"))
+
+    assert freeze(lazy_value) is UNKNOWN
+
+
+def test_what_is_saved_often_in_one_transaction_is_remembered_once(facts: Arrived) -> None:
+    genre = Genre.objects.create(name="0")
+    with transaction.atomic():
+        for number in range(1, 20):
+            genre.name = str(number)
+            genre.save()
+        known, length = genre._state.heliograph, 0  # type: ignore[attr-defined]
+        while known is not None:
+            known, length = known.before, length + 1
+
+    assert length <= 3
+
+
+def test_what_is_refreshed_of_an_object_made_by_hand_is_known(last: DataOf) -> None:
+    genre = Genre(pk=Genre.objects.create(name="Novel").pk)
+    genre.refresh_from_db(fields=["name"])
+    genre.name = "Poem"
+    genre.save(update_fields=["name"])
+
+    assert last()["changes"] == {"name": ["Novel", "Poem"]}
+
+
+def test_what_an_untold_call_changed_and_a_rollback_took_back_is_not_believed(facts: Arrived, last: DataOf) -> None:
+    genre = Genre.objects.create(name="old")
+    with override_settings(HELIOGRAPH_BULK=False), pytest.raises(LookupError), transaction.atomic():
+        Genre.objects.filter(pk=genre.pk).update(name="new")
+        read = Genre.objects.get(pk=genre.pk)
+        raise LookupError
+    read.save()
+
+    assert last()["fields"]["name"] == "new"

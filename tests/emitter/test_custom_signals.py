@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -229,3 +230,24 @@ def test_what_is_left_out_of_many_is_counted() -> None:
 
     assert told["list"] == [0] * 200 + ["<50 more>"]
     assert told["mapping"]["…"] == "<1 more>"
+
+
+def test_a_signal_may_be_mocked_as_without_us() -> None:
+    with patch("django.dispatch.Signal.send", return_value=["mocked"]) as send:
+        assert book_lent.send(None) == ["mocked"]
+
+    send.assert_called_once()
+
+
+def test_a_signal_that_is_not_sent_is_not_told(facts: Arrived) -> None:
+    with pytest.raises(TypeError):
+        book_lent.send()
+
+    assert facts() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "told"), [(True, "true"), (None, "null"), (Colour.RED, "red"), (1, "1"), (Secrets.PASSWORD, "PASSWORD")]
+)
+def test_keys_are_told_as_json_writes_them(key: Any, told: str) -> None:
+    assert list(payload.json_safe({key: 1})) == [told]

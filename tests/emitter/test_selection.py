@@ -272,3 +272,23 @@ def test_what_lies_in_any_folder_of_packages_is_not_the_projects_own(path: str, 
     config.path = path
 
     assert selection.is_own(config) is own
+
+
+def test_of_a_relation_that_a_model_left_out_declares_the_other_side_tells(facts: Arrived) -> None:
+    with chosen(EXCLUDE_MODELS=["library.Book"]):
+        book, genre = Book.objects.create(title="Emma"), Genre.objects.create(name="Novel")
+        book.genres.add(genre)
+        genre.books.clear()
+
+    told = [(event.sender, event.subject, event.action) for event in facts()]
+    assert told == [
+        ("library.Genre", f"library.Genre/{genre.pk}", "created"),
+        ("library.Genre", None, "added"),
+        ("library.Genre", f"library.Genre/{genre.pk}", "cleared"),
+    ]
+
+
+def test_of_a_relation_that_is_left_out_nothing_is_asked(facts: Arrived, django_assert_num_queries: Any) -> None:
+    book = Book.objects.create(title="Emma")
+    with chosen(EXCLUDE_FIELDS=["library.Book.genres"]), django_assert_num_queries(3):  # begin, delete, commit
+        book.genres.clear()

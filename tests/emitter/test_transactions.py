@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
-from django.test import TestCase
+from django.test import TestCase, override_settings
 
 from emitter import pipeline, transactions
 from tests.emitter.conftest import Arrived
@@ -335,3 +336,34 @@ def test_what_was_known_before_is_known_again_after_a_refresh_was_rolled_back(fa
     genre.save()
 
     assert len(facts()) == told
+
+
+def test_a_connection_may_be_mocked_as_without_us() -> None:
+    with transaction.atomic():
+        Genre.objects.create(name="1")
+        with patch("django.db.backends.base.base.BaseDatabaseWrapper.on_commit") as on_commit:
+            transaction.on_commit(print)
+
+    on_commit.assert_called_once()
+
+
+def test_what_callbacks_have_let_go_takes_no_room(arrived: Arrived, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "LIMIT", 3)
+    before = pipeline.counts["transaction_full"]
+    with transaction.atomic():
+        for number in range(6):
+            with TestCase.captureOnCommitCallbacks(execute=True):
+                Genre.objects.create(name=str(number))
+
+    assert pipeline.counts["transaction_full"] == before
+    assert len([event for event in arrived() if event.action]) == 6
+
+
+def test_what_is_decided_after_capturing_was_switched_off_is_not_sent(arrived: Arrived) -> None:
+    block = transaction.atomic()
+    block.__enter__()
+    Genre.objects.create(name="1")
+    with override_settings(HELIOGRAPH_URL=""):
+        block.__exit__(LookupError, LookupError(), None)
+
+    assert arrived() == []

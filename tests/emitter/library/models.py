@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 
@@ -238,3 +239,11 @@ class Memo(models.Model):
 
     def refresh_from_db(self, using: Any = None, fields: Any = None, from_queryset: Any = None) -> None:
         super().refresh_from_db(using=using, fields=["name"] if fields is None else fields)
+
+
+class Form(models.Model):
+    """Its columns hold other values than they are given."""
+
+    answers = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+    sent_from = models.GenericIPAddressField(null=True)
+    sent_at = models.DateTimeField(null=True)
