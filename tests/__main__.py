@@ -9,7 +9,8 @@ import sys
 NOTHING_COLLECTED = 5
 RUNS = [
     ["tests/sending", "-p", "no:django"],
-    ["tests/emitter", "--ds=tests.emitter.settings"],
+    ["tests/emitter", "--ds=tests.emitter.settings", "-m", "not faults"],
+    ["tests/emitter", "--ds=tests.emitter.settings", "-m", "faults"],  # what has failed may have left anything behind
     ["tests/equivalence", "--ds=tests.equivalence.settings"],
     ["tests/service", "tests/contract", "--ds=tests.service.settings"],
 ]

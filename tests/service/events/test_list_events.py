@@ -251,6 +251,7 @@ def test_a_page_is_read_off_the_primary_key_without_a_sort(direction: str, api: 
         api.get(addresses[direction])
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
     steps = plan(queries[-1])
 
     assert "Sort" not in steps
