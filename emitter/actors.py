@@ -1,6 +1,5 @@
 """Who a user object stands for, found out without a query."""
 
-import re
 from functools import cache
 from inspect import getattr_static
 from typing import Any
@@ -14,8 +13,6 @@ from emitter.conf import conf
 from emitter.lazy import unwrapped
 
 LENGTH = 255  # characters of an actor
-MARGIN = 1_000  # more, looked at before the cut: half a secret doesn't look like one
-UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def known_user(request: HttpRequest) -> Any:
@@ -71,6 +68,4 @@ def bearer(user: Any) -> str | None:
 
 
 def cleaned(text: str) -> str:
-    """Return ``text`` without secrets, and without what no store can hold (NUL, lone surrogates), cut at `LENGTH`."""
-    scrubbed = privacy.scrub(text[: LENGTH + MARGIN], conf.mask_secret, selection.is_secret_name)
-    return UNSTORABLE.sub("\ufffd", scrubbed)[:LENGTH]
+    return selection.scrubbed(text, LENGTH)

@@ -15,7 +15,7 @@ from django.db.models import Model
 from django.db.models.query import QuerySet
 from django.db.models.sql import UpdateQuery
 
-from emitter import bulk_memory, frames, payload, pipeline, selection
+from emitter import bulk_memory, frames, pipeline, selection, serialization
 from emitter.bulk_data import (
     Overheard,
     attributes,
@@ -113,7 +113,7 @@ def tell(
 def tell_failure(name: str, policy: Policy, minted: Stamp, error: BaseException) -> None:
     """Tell of a call that raised, since what happened in it names it as its cause. Claims no outcome."""
     try:
-        told = {"error": payload.json_safe(type(error)), "count": None}
+        told = {"error": serialization.json_safe(type(error)), "count": None}
         emit(name, policy, minted, told, None)
     except Exception as problem:  # noqa: BLE001  # the edge to the host project: what it raised passes, not this
         complain("capture", f"A failed call of {name}() could not be captured", problem)
@@ -206,7 +206,7 @@ def bulk_create(original: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: QuerySet[Any], objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
         def conflicts() -> dict[str, Any]:
             options = dict(zip(("batch_size", *CONFLICTS), args, strict=False)) | kwargs
-            return {name: payload.json_safe(options[name]) for name in CONFLICTS if options.get(name)}
+            return {name: serialization.json_safe(options[name]) for name in CONFLICTS if options.get(name)}
 
         def describe(policy: Policy, created: Any) -> dict[str, Any]:
             objects = created if isinstance(created, list) else []  # what was given, if that was nothing

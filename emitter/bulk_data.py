@@ -11,7 +11,7 @@ from django.db.models.query import QuerySet
 from django.db.models.sql.query import Query
 from django.db.models.sql.where import AND
 
-from emitter import payload, selection
+from emitter import payload, selection, serialization
 from emitter.conf import conf
 from emitter.lazy import unwrapped
 from emitter.selection import Policy
@@ -43,7 +43,7 @@ def stored(field: Any, value: Any) -> Any:
     if not isinstance(instance, Model) or not field.remote_field:
         return value
     held, name = instance.__dict__, field.target_field.attname
-    return held[name] if name in held else payload.json_safe(instance)
+    return held[name] if name in held else serialization.json_safe(instance)
 
 
 def matched(queryset: QuerySet[Any], policy: Policy, count: int) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def told_conditions(found: dict[str, Any] | None, policy: Policy) -> dict[str, A
     told = {}
     for name, value in (found or {}).items():
         attribute = name.removesuffix("__in").removesuffix("__isnull")
-        if attribute not in secret or (isinstance(value, list) and len(value) > payload.ITEMS):
+        if attribute not in secret or (isinstance(value, list) and len(value) > serialization.ITEMS):
             return None
         told[name] = payload.told(value, secret[attribute])
     return None if found is None else told

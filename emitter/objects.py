@@ -5,7 +5,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import DEFERRED, Model
 
-from emitter import changes, memory, payload, pipeline, selection
+from emitter import changes, memory, payload, pipeline, selection, serialization
 from emitter.changes import Diff
 from emitter.conf import conf
 from emitter.memory import Snapshot
@@ -33,7 +33,7 @@ def pre_save(
 ) -> None:
     if "pre_save" not in selection.names():
         return
-    data = {"raw": raw, "update_fields": payload.json_safe(update_fields)}
+    data = {"raw": raw, "update_fields": serialization.json_safe(update_fields)}
     emit_object("pre_save", instance, policy_of(sender), using=using, data=data)
 
 
@@ -84,7 +84,7 @@ def update_data(found: Diff, policy: Policy, update_fields: Any) -> dict[str, An
     if data:
         data["diff_source"] = found.source
         if update_fields is not None:
-            data["update_fields"] = payload.json_safe(sorted(update_fields))
+            data["update_fields"] = serialization.json_safe(sorted(update_fields))
     return data
 
 
@@ -101,7 +101,7 @@ def post_delete(sender: type[Model], *, instance: Model, using: str = DEFAULT_DB
 def emit_object(
     name: str, instance: Model, policy: Policy, *, using: str, data: dict[str, Any], action: str | None = None
 ) -> Fate | None:
-    subject = payload.subject(instance)
+    subject = serialization.subject(instance)
     return pipeline.emit(MODEL + name, sender=policy.label, subject=subject, action=action, data=data, using=using)
 
 
@@ -118,4 +118,4 @@ def pre_init(sender: type[Model], *, args: tuple[Any, ...], kwargs: dict[str, An
 
 
 def post_init(sender: type[Model], *, instance: Model, **_: Any) -> None:
-    pipeline.emit(MODEL + "post_init", sender=policy_of(sender).label, subject=payload.subject(instance), data={})
+    pipeline.emit(MODEL + "post_init", sender=policy_of(sender).label, subject=serialization.subject(instance), data={})

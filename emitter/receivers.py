@@ -10,7 +10,20 @@ from django.db.models import Model
 from django.db.models import signals as db
 from django.dispatch import Signal
 
-from emitter import actors, bulk, contexts, frames, memory, objects, payload, pipeline, relations, requests, selection
+from emitter import (
+    actors,
+    bulk,
+    contexts,
+    frames,
+    memory,
+    objects,
+    payload,
+    pipeline,
+    relations,
+    requests,
+    selection,
+    serialization,
+)
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.guard import Receiver, guarded
@@ -53,7 +66,7 @@ def finish(now: contexts.Context) -> None:
 def got_request_exception(sender: Any, *, request: Any = None, **_: Any) -> None:
     now, error = contexts.current(), sys.exc_info()[0]
     if now is not None:
-        emit_request("got_request_exception", now, **place(request), exception=payload.json_safe(error))
+        emit_request("got_request_exception", now, **place(request), exception=serialization.json_safe(error))
 
 
 def emit_request(name: str, now: contexts.Context, **data: Any) -> None:
@@ -66,7 +79,8 @@ def place(request: Any) -> dict[str, Any]:
     if not match:
         return {"route": None}
     path = requests.path_of(request)
-    return {"route": payload.text(f"/{match.route}"), **({} if path is None else {"path": payload.text(path)})}
+    told = {"route": serialization.text(f"/{match.route}")}
+    return told if path is None else {**told, "path": serialization.text(path)}
 
 
 def user_logged_in(sender: Any, *, user: Any, **_: Any) -> None:
@@ -80,7 +94,7 @@ def user_logged_out(sender: Any, *, user: Any, **_: Any) -> None:
 def user_login_failed(sender: Any, *, credentials: dict[str, Any], **_: Any) -> None:
     pipeline.emit(
         AUTH + "user_login_failed",
-        sender=payload.json_safe(sender),
+        sender=serialization.json_safe(sender),
         action="login_failed",
         data={"credentials": payload.credentials(credentials), **address()},
     )
@@ -91,8 +105,8 @@ def emit_user(name: str, user: Any, action: str) -> None:
     known = isinstance(user, Model)
     pipeline.emit(
         AUTH + name,
-        sender=payload.label(type(user)) if known else None,
-        subject=payload.subject(user) if known else None,
+        sender=serialization.label(type(user)) if known else None,
+        subject=serialization.subject(user) if known else None,
         action=action,
         actor=actors.actor_of(user),
         data=address(),
@@ -111,8 +125,8 @@ def custom(path: str) -> Receiver:
         about = unwrapped(kwargs.get("instance", sender))
         pipeline.emit(
             path,
-            sender=payload.sender(unwrapped(sender)),
-            subject=payload.subject(about) if issubclass(type(about), Model) else None,
+            sender=serialization.sender(unwrapped(sender)),
+            subject=serialization.subject(about) if issubclass(type(about), Model) else None,
             data=payload.keywords(kwargs),
             using=database(kwargs.get("using")),
         )
@@ -126,7 +140,7 @@ def database(using: Any) -> str:
 
 
 def a_setting_changed(sender: Any, *, setting: str, value: Any, enter: bool, **_: Any) -> None:
-    told = {"setting": setting, "value": payload.named(setting, value), "enter": enter}
+    told = {"setting": setting, "value": serialization.named(setting, value), "enter": enter}
     pipeline.emit(CORE + "setting_changed", data=told)
 
 

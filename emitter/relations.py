@@ -6,7 +6,7 @@ from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 
-from emitter import payload, pipeline, selection
+from emitter import payload, pipeline, selection, serialization
 from emitter.conf import conf
 
 SIGNAL = "django.db.models.signals.m2m_changed"
@@ -59,11 +59,11 @@ def emit_relation(
     is_hidden = selection.is_excluded_model(model)
     pipeline.emit(
         SIGNAL,
-        sender=payload.label(other if is_hidden else model),
-        subject=None if is_hidden else payload.subject(instance),
+        sender=serialization.label(other if is_hidden else model),
+        subject=None if is_hidden else serialization.subject(instance),
         action=ACTIONS.get(operation, operation),
         data={
-            "field": None if each is None else f"{payload.label(each.model)}.{each.name}",
+            "field": None if each is None else f"{serialization.label(each.model)}.{each.name}",
             "op": operation,
             "pks": keys,
             "reverse": reverse,

@@ -1,5 +1,6 @@
 """What of a project is captured, as its settings say. Decided once a model, and anew when a test changes a setting."""
 
+import re
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,10 +25,13 @@ from django.utils.module_loading import import_string
 from emitter.conf import conf
 from emitter.conf import forget as forget_settings
 from emitter.names import is_secret
+from emitter.privacy import scrub
 from emitter.values import Column, column_of
 
 T = TypeVar("T")
 
+MARGIN = 1_000  # characters of a text more than are told, looked at before the cut: half a secret doesn't look like one
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 INSTALLED = frozenset(["site-packages", "dist-packages"])  # folders; an overlay of environments has several
 
 # Django's own bookkeeping. A session's primary key is a credential, so that it must never leave.
@@ -132,6 +136,16 @@ def remembered(function: Callable[[Any], T]) -> Callable[[Any], T]:
 def is_secret_name(name: str, of: str = "") -> bool:
     """Tell whether a field or argument of this name holds a secret, by the rules and by the settings."""
     return is_secret(name, frozenset(conf.mask_names), frozenset(conf.unmask_names), of)
+
+
+def scrubbed(text: str, length: int, more: str = "") -> str:
+    """Return ``text`` without secrets, and without what no store can hold (NUL, lone surrogates).
+
+    At most ``length`` characters, of which ``more`` tells that there were others.
+    """
+    found = scrub(text[: length + MARGIN], conf.mask_secret, is_secret_name)
+    cut = found if len(found) <= length else found[:length] + more
+    return cut if cut.isprintable() else UNSTORABLE.sub("\ufffd", cut)
 
 
 def is_secret_field(each: "Field[Any, Any]") -> bool:

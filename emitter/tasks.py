@@ -7,14 +7,16 @@ unless ``HELIOGRAPH_SIGNALS`` is empty.
 """
 
 import hashlib
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS
 
-from emitter import contexts, frames, payload, pipeline, selection
+from emitter import contexts, frames, pipeline, selection, serialization
 from emitter.complaints import complain
 
 HEADER = "heliograph"
@@ -25,22 +27,18 @@ _running: dict[str, ExitStack] = {}  # what is to be left when the task ends, by
 
 def connect() -> None:
     """Connect to the task libraries that are installed."""
+    listen("celery.signals", before_task_publish=publish, task_prerun=begin_celery, task_postrun=end)
+    # since Django 6.0
+    listen("django.tasks.signals", task_enqueued=enqueued, task_started=begin_django, task_finished=end_django)
+
+
+def listen(module: str, **receivers: Callable[..., None]) -> None:
     try:
-        from celery import signals as celery
+        signals = import_module(module)
     except ImportError:
-        pass
-    else:
-        celery.before_task_publish.connect(publish, weak=False, dispatch_uid="heliograph.publish")
-        celery.task_prerun.connect(begin_celery, weak=False, dispatch_uid="heliograph.prerun")
-        celery.task_postrun.connect(end, weak=False, dispatch_uid="heliograph.postrun")
-    try:
-        from django.tasks import signals as tasks  # type: ignore[import-not-found,unused-ignore]  # since Django 6.0
-    except ImportError:
-        pass
-    else:
-        tasks.task_enqueued.connect(enqueued, weak=False, dispatch_uid="heliograph.enqueued")
-        tasks.task_started.connect(begin_django, weak=False, dispatch_uid="heliograph.started")
-        tasks.task_finished.connect(end_django, weak=False, dispatch_uid="heliograph.finished")
+        return
+    for name, receiver in receivers.items():
+        getattr(signals, name).connect(receiver, weak=False, dispatch_uid=f"heliograph.{name}")
 
 
 def publish(headers: dict[str, Any] | None = None, **_: Any) -> None:
@@ -84,7 +82,7 @@ def end(task_id: str = "", **_: Any) -> None:
 def enqueued(sender: Any, task_result: Any, **_: Any) -> None:
     try:
         told = {"id": str(task_result.id), "task": task_result.task.module_path}
-        minted = enqueuing(task_result), payload.json_safe(task_result.enqueued_at)
+        minted = enqueuing(task_result), serialization.json_safe(task_result.enqueued_at)
         if selection.names():
             pipeline.emit(ENQUEUED, action="enqueued", data=told, minted=minted, using=DEFAULT_DB_ALIAS)
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it

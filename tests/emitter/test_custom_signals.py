@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emitter import payload
+from emitter import payload, serialization
 from emitter.event import Event, encode_batch, stamp
 from tests.emitter.conftest import Arrived
 from tests.emitter.library.models import Book
@@ -78,27 +78,27 @@ def test_any_argument_becomes_json_safe(value: Any, told: Any) -> None:
 
 
 def test_a_lazy_object_is_never_evaluated() -> None:
-    assert payload.json_safe(SimpleLazyObject(lambda: pytest.fail("evaluated"))) is None
+    assert serialization.json_safe(SimpleLazyObject(lambda: pytest.fail("evaluated"))) is None
 
 
 def test_an_evaluated_lazy_object_is_told_as_what_it_holds() -> None:
     lazy = SimpleLazyObject(lambda: 7)
     assert lazy + 1 == 8
 
-    assert payload.json_safe(lazy) == 7
+    assert serialization.json_safe(lazy) == 7
 
 
 def test_a_queryset_is_never_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(QuerySet, "_fetch_all", lambda self: pytest.fail("evaluated"))
 
-    assert payload.json_safe(Book.objects.all()) == "<QuerySet of library.Book>"
+    assert serialization.json_safe(Book.objects.all()) == "<QuerySet of library.Book>"
 
 
 def test_a_circle_ends_at_a_depth() -> None:
     circle: list[Any] = []
     circle.append(circle)
 
-    assert "<builtins.list>" in str(payload.json_safe(circle))
+    assert "<builtins.list>" in str(serialization.json_safe(circle))
 
 
 json_like = st.recursive(
@@ -112,7 +112,7 @@ json_like = st.recursive(
 def test_whatever_is_given_can_be_encoded(value: Any) -> None:
     event_id, time = stamp()
 
-    data = {"value": payload.json_safe(value)}
+    data = {"value": serialization.json_safe(value)}
 
     encode_batch([Event(id=event_id, time=time, source="/t", type="t", data=data)]).decode()
 
@@ -171,7 +171,7 @@ def test_a_lazy_object_is_not_woken_wherever_it_stands(facts: Arrived) -> None:
 def test_a_lazy_text_of_the_projects_own_is_not_made() -> None:
     made = lazy(lambda: pytest.fail("evaluated"), str)()
 
-    assert payload.json_safe(made) == "<django.utils.functional.lazy.<locals>.__proxy__>"
+    assert serialization.json_safe(made) == "<django.utils.functional.lazy.<locals>.__proxy__>"
 
 
 class Shouting(str):
@@ -250,4 +250,4 @@ def test_a_signal_that_is_not_sent_is_not_told(facts: Arrived) -> None:
     ("key", "told"), [(True, "true"), (None, "null"), (Colour.RED, "red"), (1, "1"), (Secrets.PASSWORD, "PASSWORD")]
 )
 def test_keys_are_told_as_json_writes_them(key: Any, told: str) -> None:
-    assert list(payload.json_safe({key: 1})) == [told]
+    assert list(serialization.json_safe({key: 1})) == [told]

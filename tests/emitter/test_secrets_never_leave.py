@@ -14,7 +14,7 @@ from django.test import Client, override_settings
 from django.test.utils import isolate_apps
 from django.urls import path
 
-from emitter import payload, selection
+from emitter import selection, serialization
 from emitter.event import encode_batch
 from tests.emitter.conftest import Arrived
 from tests.emitter.corpus import (
@@ -176,7 +176,7 @@ def test_in_the_arguments_of_a_signal(arrived: Arrived) -> None:
 def test_in_a_text_that_is_cut(arrived: Arrived) -> None:
     """What is left of a secret at the cut may no longer look like one."""
     for text in SECRET_VALUES.values():
-        book_lent.send(Book, note="so " * (payload.TEXT // 3 - 6) + text)
+        book_lent.send(Book, note="so " * (serialization.TEXT // 3 - 6) + text)
 
     sent = encode_batch(arrived()).decode()
     assert [text for text in SECRET_VALUES.values() if json.dumps(text[:15])[1:-1] in sent] == []

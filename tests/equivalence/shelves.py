@@ -1,5 +1,7 @@
 """The models of a library, abstract: each app of the test makes them its own, to be captured in another mode."""
 
+from typing import Any
+
 from django.db import models
 
 
@@ -77,3 +79,15 @@ class Audiobook(models.Model):
 
     class Meta:
         abstract = True
+
+
+def declared(module: str) -> dict[str, type[models.Model]]:
+    """Return the models of an app, by name, as if ``module`` declared them."""
+
+    def declare(name: str, *bases: type[models.Model], **members: Any) -> type[models.Model]:
+        return type(name, bases, {"__module__": module, **members})
+
+    found = {base.__name__: declare(base.__name__, base) for base in (Publisher, Genre, Author, Liking, Book)}
+    found["Audiobook"] = declare("Audiobook", Audiobook, found["Book"])
+    found["Novel"] = declare("Novel", found["Book"], Meta=type("Meta", (), {"proxy": True}))
+    return found

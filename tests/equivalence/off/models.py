@@ -1,30 +1,3 @@
-from tests.equivalence import shelves
+from tests.equivalence.shelves import declared
 
-
-class Publisher(shelves.Publisher):
-    pass
-
-
-class Genre(shelves.Genre):
-    pass
-
-
-class Author(shelves.Author):
-    pass
-
-
-class Liking(shelves.Liking):
-    pass
-
-
-class Book(shelves.Book):
-    pass
-
-
-class Audiobook(shelves.Audiobook, Book):
-    pass
-
-
-class Novel(Book):
-    class Meta:
-        proxy = True
+globals().update(declared(__name__))
