@@ -4,8 +4,8 @@ A snapshot hangs on ``instance._state`` and is never changed. One that was taken
 it: once that was rolled back, the snapshot before it is what the database holds.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from functools import cache, wraps
 from typing import Any
@@ -19,7 +19,6 @@ from emitter import transactions
 from emitter.complaints import complain
 from emitter.transactions import Fate
 from emitter.values import (
-    CONTAINERS,
     IMMUTABLE,
     UNKNOWN,
     Encoded,
@@ -31,7 +30,7 @@ from emitter.values import (
 
 ATTRIBUTE = "heliograph"  # of instance._state
 WATCHED = "_heliograph_watched"  # of from_db and refresh_from_db
-DECODED = 32  # JSON values that wait for the object that they are of, in all threads
+TEXTS = frozenset([str, bytes])  # what JSON is decoded from
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,22 +106,20 @@ def unwatched(method: Any) -> Any:
 def watched_from_db(model: type[Model]) -> Any:
     original = unwatched(model.from_db.__func__)  # type: ignore[attr-defined]  # it is a classmethod
     fields = model._meta.concrete_fields
-    count, waiting, take = len(fields), transactions.waiting, _decoded.pop
-    places = [place for place, each in enumerate(fields) if isinstance(each, JSONField)]
+    count, waiting = len(fields), transactions.waiting
     is_plain, is_alone = layout(model).is_plain, len(connections.settings) == 1
-    if is_plain:
-        for place in places:
-            keep_text(fields[place])
+    texts = [(place, keep_text(each)) for place, each in enumerate(fields) if isinstance(each, JSONField) and is_plain]
 
     @wraps(original)
     def from_db(cls: type[Model], db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Any:
         known: Any
-        if waiting or not is_plain or (places and len(values) != count):
+        if waiting or not is_plain or (texts and len(values) != count):
             known = loaded(cls, db, field_names, values)  # before the project's code may change a value in place
         else:
             known = [*values]  # no more than this on the path of most rows
-            for place in places:  # JSON, beside which its text is kept
-                known[place] = take(id(values[place]), values[place])
+            for place, latest in texts:
+                decoded, text = latest[0]
+                known[place] = text if decoded is values[place] else as_json(values[place])
             if not is_alone or len(values) != count:
                 known = Row(db, field_names, known)
         instance = original(cls, db, field_names, values, **kwargs)
@@ -136,28 +133,44 @@ def watched_from_db(model: type[Model]) -> Any:
     return from_db
 
 
-# The JSON values that were decoded just now, with their texts, by id; `from_db` takes them out, row by row. Each is
-# held here, so that no other value can have its id.
-_decoded: dict[int, tuple[Any, str]] = {}
+def keep_text(each: Any) -> list[tuple[Any, Any]]:
+    """Have a JSON field keep the text of what it decodes, for `from_db`: no copy is as cheap.
 
-
-def keep_text(each: Any) -> None:
-    """Have a JSON field keep the text of what it decodes, for `from_db`: no copy is as cheap."""
-    if ATTRIBUTE in each.__dict__:
-        return
+    Returns where the latest value and its text are. Rows are made one by one, so that is the row's own, unless another
+    thread was faster, or one query loads two objects of a model.
+    """
+    latest: list[tuple[Any, Any]] | None = each.__dict__.get(ATTRIBUTE)
+    if latest is not None:
+        return latest
+    kept = each.__dict__[ATTRIBUTE] = [(UNKNOWN, None)]
     original = each.from_db_value
-    each.__dict__[ATTRIBUTE] = True
 
     def from_db_value(value: Any, expression: Any, connection: Any) -> Any:
-        decoded = original(value, expression, connection)
-        if type(decoded) in CONTAINERS:
-            _decoded[id(decoded)] = (decoded, value)
-            if len(_decoded) > DECODED:  # values() and its like make no object that would take them
-                with suppress(RuntimeError, KeyError, StopIteration):  # another thread was faster
-                    del _decoded[next(iter(_decoded))]
+        decoded = scanned(value)
+        if decoded is UNKNOWN:
+            decoded = original(value, expression, connection)
+        kept[0] = (decoded, value)
         return decoded
 
     each.__dict__["from_db_value"] = from_db_value
+    return kept
+
+
+scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # it has
+
+
+def scanned(value: Any) -> Any:
+    """Return what `json.loads` makes of a text, by the same scanner without its detours: they cost more than we do.
+
+    `UNKNOWN` is for Django's own method to decide: of no text, of spaces around it, of an error in it.
+    """
+    if type(value) is not str:
+        return UNKNOWN
+    try:
+        decoded, end = scan(value, 0)
+    except (StopIteration, ValueError):
+        return UNKNOWN
+    return decoded if end == len(value) else UNKNOWN
 
 
 def watched_refresh(original: Any) -> Any:
@@ -236,11 +249,9 @@ def unpacked(model: type[Model], row: Row) -> dict[str, Any]:
     """Return by name what was kept of a row, for JSON what it was decoded from."""
     found = by_name(model, row.names, row.values)
     for name in layout(model).decoded:
-        value = found.get(name)
-        if type(value) is tuple:
-            found[name] = Encoded(value[1])
-        elif type(value) in CONTAINERS:  # its text was forgotten
-            found[name] = UNKNOWN
+        text: Any = found.get(name)
+        if type(text) in TEXTS:
+            found[name] = Encoded(text)
     return found
 
 

@@ -24,7 +24,6 @@ IMMUTABLE = frozenset(
 # Of these types, as Django's own fields have them, no two different values are stored alike.
 COMPARABLE = frozenset([bool, int, str, UUID, date])
 ADAPTED = frozenset([Decimal, datetime])  # of these, a value of the right type may be stored as another
-CONTAINERS = frozenset([dict, list])  # what JSON is decoded to, and may be changed in place
 UNKNOWN = object()
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
