@@ -21,7 +21,7 @@ from django.http import HttpRequest
 
 from emitter import actors, requests
 from emitter.complaints import complain
-from emitter.event import Event
+from emitter.event import Event, Later
 from emitter.lazy import unwrapped
 
 UNATTRIBUTED = 1_000  # events of one request that wait for an actor at the most
@@ -47,7 +47,7 @@ class Visit:
     actor: str | None = None  # who asks, as far as the project has found out
     user: Any = None  # whom ``actor`` names
     seen: Any = None  # what ``request.user`` was then
-    unattributed: list[Event] = field(default_factory=list)
+    unattributed: list[Event | Later] = field(default_factory=list)
 
     @property
     def duration(self) -> float:
@@ -78,6 +78,8 @@ class Visit:
         if self.actor is not None:
             for event in self.unattributed:
                 event.actor = self.actor
+                if isinstance(event, Later) and event.event is not None:  # made, and still to leave
+                    event.event.actor = self.actor
             self.unattributed.clear()
 
     def end(self) -> None:
@@ -102,7 +104,7 @@ class Context:
     around: "Context | None" = None
     block: "Block | None" = None
 
-    def attribute(self, event: Event) -> None:
+    def attribute(self, event: Event | Later) -> None:
         """Name the actor in ``event``, now or as soon as the project has found out who it is."""
         visit = self.visit
         if self.actor is not None or visit is None:

@@ -38,6 +38,51 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="specver
     outcome: str | None = None
     data: Any = None  # a dict that JSON can hold, or its JSON as `msgspec.Raw`
 
+    def complete(self) -> "Event":
+        return self
+
+
+class Later(msgspec.Struct, kw_only=True, eq=False):
+    """An event that is noted where it happens and made later, at the latest when it leaves: it may tell nothing.
+
+    ``moment`` is what `stamp_of` makes its id and time of. ``cause`` may itself be one that tells nothing.
+    ``context`` is what it happened in.
+    """
+
+    moment: "Moment"
+    cause: "uuid.UUID | Later | None" = None
+    context: Any = None
+    actor: str | None = None
+    outcome: str | None = None
+    event: Event | None = None
+    is_made: bool = False
+
+    def make(self, cause: uuid.UUID | None) -> Event | None:
+        """Return the event; None if there is nothing to tell. Never raises."""
+        raise NotImplementedError
+
+    def complete(self) -> Event | None:
+        """Return the event, made now if it wasn't yet, with what is known of it by now."""
+        if not self.is_made:
+            cause = identity(self.cause)
+            self.event = self.make(cause)
+            self.cause = cause
+            self.is_made = True
+        if self.event is not None:
+            self.event.actor, self.event.outcome = self.actor, self.outcome
+        return self.event
+
+
+Cause = uuid.UUID | Later | None
+
+
+def identity(cause: Cause) -> uuid.UUID | None:
+    """Return the id of an event that is going to leave: of a cause that tells nothing, of what caused that."""
+    while isinstance(cause, Later):
+        event = cause.complete()
+        cause = event.id if event else cause.cause
+    return cause
+
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """One event the service refused; `id` is None where it couldn't read one."""
@@ -90,6 +135,7 @@ def _encodes(event: Event) -> bool:
     return True
 
 
+Moment = tuple[int, int]  # in ticks and in nanoseconds
 _STEP_BACK = 10_000 << 12  # ticks: 10 s, more than clocks are ever slewed
 
 
@@ -110,11 +156,11 @@ class _Mint:
     far in the future are refused.
     """
 
-    __slots__ = ("_date", "_last", "_lock", "_random", "_second")
+    __slots__ = ("_date", "_last", "_lock", "_random")
 
     def __init__(self) -> None:
         self._last = 0
-        self._second, self._date = 0, "1970-01-01T00:00:00"
+        self._date = (0, "1970-01-01T00:00:00")
         self.renew()
 
     def renew(self) -> None:
@@ -124,7 +170,11 @@ class _Mint:
         self._random = random.Random()  # noqa: S311 - ids are unique, not secret; os.urandom costs 0.4 µs more
 
     def stamp(self) -> tuple[uuid.UUID, str]:
-        """Return a UUIDv7 and the same moment in RFC 3339: UTC, microseconds, `Z`."""
+        """Return the id and the time of what happens now."""
+        return self.stamp_of(self.moment())
+
+    def moment(self) -> Moment:
+        """Return this moment, which no other is like."""
         with self._lock:
             nanoseconds = time.time_ns()
             tick = (nanoseconds << 12) // 1_000_000
@@ -132,16 +182,22 @@ class _Mint:
                 tick = self._last + 1
                 nanoseconds = tick * 1_000_000 >> 12  # `time` says what the id says
             self._last = tick
-            second, rest = divmod(nanoseconds, 1_000_000_000)
-            if second != self._second:
-                self._second, self._date = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            date = self._date
+            return tick, nanoseconds
+
+    def stamp_of(self, moment: Moment) -> tuple[uuid.UUID, str]:
+        """Return a UUIDv7 and the same moment in RFC 3339: UTC, microseconds, `Z`."""
+        tick, nanoseconds = moment
+        second, rest = divmod(nanoseconds, 1_000_000_000)
+        known, date = self._date
+        if second != known:
+            date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._date = second, date
         number = tick >> 12 << 80 | 7 << 76 | (tick & 0xFFF) << 64 | 2 << 62 | self._random.getrandbits(62)
         return made(number), f"{date}.{rest // 1000:06d}Z"
 
 
 _mint = _Mint()
-stamp = _mint.stamp
+stamp, moment, stamp_of = _mint.stamp, _mint.moment, _mint.stamp_of
 if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
     os.register_at_fork(after_in_child=_mint.renew)
 

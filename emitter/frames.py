@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
-from uuid import UUID
 
 from django.dispatch import Signal
+
+from emitter.event import Cause
 
 TRACED = "_heliograph_traced"
 
@@ -19,11 +20,11 @@ Tell = Callable[..., None]
 
 
 class Frame:
-    """One sending of a signal. It starts with the cause that it was sent by, and gets its own event's id."""
+    """One sending of a signal. It starts with the cause that it was sent by, and gets its own event."""
 
     __slots__ = ("cause",)
 
-    def __init__(self, cause: UUID | None) -> None:
+    def __init__(self, cause: Cause) -> None:
         self.cause = cause
 
 
@@ -31,14 +32,14 @@ _frame: ContextVar[Frame | None] = ContextVar("heliograph_frame", default=None)
 current = _frame.get
 
 
-def cause() -> UUID | None:
+def cause() -> Cause:
     frame = _frame.get()
     return None if frame is None else frame.cause
 
 
 @contextmanager
-def entered(event_id: UUID | None) -> Iterator[None]:
-    token = _frame.set(Frame(event_id))
+def entered(cause: Cause) -> Iterator[None]:
+    token = _frame.set(Frame(cause))
     try:
         yield
     finally:

@@ -1,19 +1,18 @@
 """What the database held before a save, remembered when an object was loaded or saved: a diff then costs no query.
 
-A snapshot hangs on ``instance._state`` and is never changed. One that was taken in a transaction knows what became of
-it: once that was rolled back, the snapshot before it is what the database holds.
+What is remembered hangs on ``instance._state``: the bare values of a row that was loaded, or a `Row`, a `Snapshot`, or
+the last `Save`. It is never changed. What was noted in a transaction knows what became of it: once that was rolled
+back, what was noted before is what the database holds.
 """
 
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping
-from copy import copy
-from functools import cache, wraps
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 from django.db import connections
 from django.db.models import Field, JSONField, Model
-from msgspec.structs import replace
 
 from emitter import transactions
 from emitter.complaints import complain
@@ -26,11 +25,13 @@ from emitter.values import (
     freeze,
     is_expression,
     is_plain_json,
+    is_same_json,
 )
 
 ATTRIBUTE = "heliograph"  # of instance._state
-WATCHED = "_heliograph_watched"  # of from_db and refresh_from_db
 TEXTS = frozenset([str, bytes])  # what JSON is decoded from
+CONTAINERS = frozenset([dict, list])  # what it is decoded to
+KEPT = IMMUTABLE | {Encoded}  # types of values that need no copy
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,13 +55,16 @@ class Row(msgspec.Struct, frozen=True):
 class Layout(msgspec.Struct, frozen=True):
     """A model's columns by attribute name, in order; those that a save writes, with their fields; those of the key.
 
-    ``decoded`` are columns of JSON whose text is remembered; ``is_plain`` tells that no other can change in place.
+    ``take`` gives the values of all from a ``__dict__``; ``decoded`` are columns of JSON whose text is remembered, at
+    the places ``json``; ``is_plain`` tells that no others can change in place.
     """
 
     names: tuple[str, ...]
+    take: Callable[[Mapping[str, Any]], Any]
     written: tuple[tuple[str, "Field[Any, Any]"], ...]
     keys: tuple[str, ...]
     decoded: tuple[str, ...]
+    json: tuple[int, ...]
     is_plain: bool
 
 
@@ -68,12 +72,16 @@ class Layout(msgspec.Struct, frozen=True):
 def layout(model: type[Model]) -> Layout:
     meta = model._meta
     fields = meta.concrete_fields
+    names = tuple(each.attname for each in fields)
+    decoded = tuple(each.attname for each in fields if isinstance(each, JSONField) and not is_mutable(each))
     return Layout(
-        names=tuple(each.attname for each in fields),
+        names=names,
+        take=itemgetter(*names) if len(names) > 1 else lambda held: [held[name] for name in names],
         # Generated columns are computed by the database, and the instance may be behind.
         written=tuple((each.attname, each) for each in fields if not each.primary_key and not each.generated),
         keys=tuple(each.attname for each in getattr(meta, "pk_fields", None) or [meta.pk]),
-        decoded=tuple(each.attname for each in fields if isinstance(each, JSONField) and not is_mutable(each)),
+        decoded=decoded,
+        json=tuple(map(names.index, decoded)),
         is_plain=not any(is_mutable(each) for each in fields),
     )
 
@@ -85,163 +93,122 @@ def is_mutable(each: Any) -> bool:
     return not type(each).__module__.startswith("django.db.models.")
 
 
-def watch(model: type[Model], *, is_loaded: bool) -> None:
-    """Have ``model`` keep what we remember out of pickles and, with ``is_loaded``, remember what was loaded. Once."""
-    if not vars(model).get("__getstate__") or not getattr(model.__getstate__, WATCHED, False):
-        setattr(model, "__getstate__", watched_getstate(unwatched(model.__getstate__)))  # noqa: B010
-    if is_loaded and WATCHED not in vars(model):
-        setattr(model, WATCHED, True)
-        model.from_db = classmethod(watched_from_db(model))  # type: ignore[assignment,method-assign]
-        if not getattr(
-            Model.refresh_from_db, WATCHED, False
-        ):  # called by all overrides: only here is known what it loads
-            Model.refresh_from_db = watched_refresh(Model.refresh_from_db)  # type: ignore[method-assign]
+class Save(msgspec.Struct, eq=False):
+    """What an object held when it was saved, and what was remembered of its row until then. Remembered itself.
 
-
-def unwatched(method: Any) -> Any:
-    """Return a method without the wrapping that a parent of its model got."""
-    return method.__wrapped__ if getattr(method, WATCHED, False) else method
-
-
-def watched_from_db(model: type[Model]) -> Any:
-    original = unwatched(model.from_db.__func__)  # type: ignore[attr-defined]  # it is a classmethod
-    fields = model._meta.concrete_fields
-    count, waiting = len(fields), transactions.waiting
-    is_plain, is_alone = layout(model).is_plain, len(connections.settings) == 1
-    texts = [(place, keep_text(each)) for place, each in enumerate(fields) if isinstance(each, JSONField) and is_plain]
-
-    @wraps(original)
-    def from_db(cls: type[Model], db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Any:
-        known: Any
-        if waiting or not is_plain or (texts and len(values) != count):
-            known = loaded(cls, db, field_names, values)  # before the project's code may change a value in place
-        else:
-            known = [*values]  # no more than this on the path of most rows
-            for place, latest in texts:
-                decoded, text = latest[0]
-                known[place] = text if decoded is values[place] else as_json(values[place])
-            if not is_alone or len(values) != count:
-                known = Row(db, field_names, known)
-        instance = original(cls, db, field_names, values, **kwargs)
-        try:
-            instance._state.heliograph = known
-        except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
-            complain("load", "What was loaded could not be remembered", error)
-        return instance
-
-    setattr(from_db, WATCHED, True)
-    return from_db
-
-
-def keep_text(each: Any) -> list[tuple[Any, Any]]:
-    """Have a JSON field keep the text of what it decodes, for `from_db`: no copy is as cheap.
-
-    Returns where the latest value and its text are. Rows are made one by one, so that is the row's own, unless another
-    thread was faster, or one query loads two objects of a model.
+    Cheap to make, and looked at later. ``names`` are the fields that were written, None for all. ``noted`` are the
+    values of all columns, if nothing can change them any more; else they are ``held`` and must be looked at now.
     """
-    latest: list[tuple[Any, Any]] | None = each.__dict__.get(ATTRIBUTE)
-    if latest is not None:
-        return latest
-    kept = each.__dict__[ATTRIBUTE] = [(UNKNOWN, None)]
-    original = each.from_db_value
 
-    def from_db_value(value: Any, expression: Any, connection: Any) -> Any:
-        decoded = scanned(value)
-        if decoded is UNKNOWN:
-            decoded = original(value, expression, connection)
-        kept[0] = (decoded, value)
-        return decoded
+    model: type[Model]
+    using: str
+    names: Collection[str] | None
+    plan: Layout
+    before: Any
+    noted: list[Any] | None
+    held: dict[str, Any]
+    fate: Fate | None = None
+    known: Snapshot | None = None
 
-    each.__dict__["from_db_value"] = from_db_value
-    return kept
+    def look(self) -> dict[str, Any]:
+        """Return the values of the columns that were loaded, by attribute name."""
+        if self.noted is not None and not self.held:
+            self.held = dict(zip(self.plan.names, self.noted, strict=True))
+        return self.held
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The values that were written, of the fields named or of all that were loaded, by attribute name."""
+        return values_written(self.plan, self.look(), self.names)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell, if that is seen at a glance, that all of the row was written as it was."""
+        old, new = self.before, self.noted
+        if type(old) is Save and old.names is None and old.using == self.using:
+            old = old.noted
+        if type(old) is not list or new is None or self.names is not None:
+            return False
+        for was, now in zip(old, new, strict=True):
+            if was is not now and type(now) is not Encoded and was != now:
+                return False
+        pairs = [(old[place], new[place]) for place in self.plan.json]
+        return all(is_same_json(Encoded(was) if type(was) in TEXTS else was, now) for was, now in pairs)
+
+    @property
+    def snapshot_before(self) -> Snapshot:
+        """What the row held before."""
+        if type(self.before) is not Snapshot:
+            self.before = resolved(self.before, self.model, self.using, self.look())
+        found: Snapshot = self.before
+        return found
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the row holds now."""
+        if self.known is None:
+            changed = {**self.written, **keys(self.plan, self.look())}
+            self.known = after(self.snapshot_before, self.plan, changed, self.using, self.fate)
+        return self.known
 
 
-scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # it has
+def note_save(instance: Model, using: str, names: Collection[str] | None) -> Save:
+    """Note what ``instance`` holds, which was saved just now."""
+    model, held = type(instance), instance.__dict__
+    plan, before = layout(model), getattr(instance._state, ATTRIBUTE, None)
+    if type(before) in UNDONE:
+        before = standing(instance)
+    noted = stable(plan, held) if plan.is_plain else None
+    known = {} if noted else {name: held[name] for name in plan.names if name in held}
+    return Save(model, using, names, plan, before, noted, known)
 
 
-def scanned(value: Any) -> Any:
-    """Return what `json.loads` makes of a text, by the same scanner without its detours: they cost more than we do.
-
-    `UNKNOWN` is for Django's own method to decide: of no text, of spaces around it, of an error in it.
-    """
-    if type(value) is not str:
-        return UNKNOWN
+def stable(plan: Layout, held: Mapping[str, Any]) -> list[Any] | None:
+    """Return a copy of all columns, of JSON as its text; None where one is missing, or might still change."""
     try:
-        decoded, end = scan(value, 0)
-    except (StopIteration, ValueError):
-        return UNKNOWN
-    return decoded if end == len(value) else UNKNOWN
+        values = [*plan.take(held)]
+    except KeyError:  # deferred
+        return None
+    for place in plan.json:
+        if type(values[place]) in CONTAINERS:
+            values[place] = as_json(values[place])
+    return values if KEPT.issuperset(map(type, values)) else None
 
 
-def watched_refresh(original: Any) -> Any:
-    @wraps(original)
-    def refresh_from_db(self: Model, *args: Any, **kwargs: Any) -> Any:
-        fields = args[1] if len(args) > 1 else kwargs.get("fields")
-        if isinstance(fields, Iterator):  # to be read twice
-            fields = list(fields)
-            if len(args) > 1:
-                args = (args[0], fields, *args[2:])
-            else:
-                kwargs["fields"] = fields
-        result = original(self, *args, **kwargs)
-        try:
-            if WATCHED in vars(type(self)):
-                refreshed(self, fields)
-        except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
-            complain("load", "What was refreshed could not be remembered", error)
-        return result
-
-    setattr(refresh_from_db, WATCHED, True)
-    return refresh_from_db
+def standing(instance: Model) -> Any:
+    """Return what is remembered, without what was rolled back since."""
+    found: Any = getattr(instance._state, ATTRIBUTE, None)
+    while type(found) in UNDONE and found.fate is not None and found.fate.is_rolled_back:
+        found = (found.snapshot if type(found) is Save else found).before
+    return found
 
 
-def watched_getstate(original: Any) -> Any:
-    """Leave what we remember out of pickles: a cache should hold no more for our sake."""
-
-    @wraps(original)
-    def getstate(self: Model) -> Any:
-        state = original(self)
-        try:
-            return without_memory(state)
-        except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
-            complain("pickle", "What is remembered could not be left out of a pickle", error)
-        return state
-
-    setattr(getstate, WATCHED, True)
-    return getstate
-
-
-def without_memory(state: Any) -> Any:
-    """Return what ``__getstate__`` gave, which may be of any form and may share its ``_state`` with the instance."""
-    held = state.get("_state") if isinstance(state, dict) else None
-    if ATTRIBUTE not in getattr(held, "__dict__", ()):
-        return state
-    bare = copy(held)
-    delattr(bare, ATTRIBUTE)
-    return {**state, "_state": bare}
+UNDONE = frozenset([Save, Snapshot])  # what was noted in a transaction
 
 
 def snapshot(instance: Model, using: str | None) -> Snapshot:
     """Return what is known of the row of ``instance`` in ``using``; empty when nothing is."""
-    found: Any = getattr(instance._state, ATTRIBUTE, None)
-    if type(found) is not Snapshot and found is not None:
+    return resolved(standing(instance), type(instance), using, instance.__dict__)
+
+
+def resolved(found: Any, model: type[Model], using: str | None, held: Mapping[str, Any]) -> Snapshot:
+    """Return what was remembered as a snapshot, if it is of the row whose key is in ``held``; else an empty one."""
+    if type(found) is Save:
+        found = found.snapshot
+    elif type(found) is not Snapshot and found is not None:
         row = found if type(found) is Row else Row(using, None, found)
-        found = Snapshot(using=row.using, values=unpacked(type(instance), row), source="loaded")
-        note(instance, found)
-    while found is not None and found.fate is not None and found.fate.is_rolled_back:
-        found = found.before
-    if found is None or found.using != using or not is_of_row(found, instance):
+        found = Snapshot(using=row.using, values=unpacked(model, row), source="loaded")
+    if found is None or found.using != using or not is_of_row(found, model, held):
         return Snapshot(using=using, values={}, source="none")
     known: Snapshot = found
     return known
 
 
-def is_of_row(known: Snapshot, instance: Model) -> bool:
-    values, held = known.values, instance.__dict__
-    return not any(values.get(name, UNKNOWN) != held.get(name) for name in layout(type(instance)).keys)
+def is_of_row(known: Snapshot, model: type[Model], held: Mapping[str, Any]) -> bool:
+    return not any(known.values.get(name, UNKNOWN) != held.get(name) for name in layout(model).keys)
 
 
-def note(instance: Model, known: Snapshot) -> None:
+def note(instance: Model, known: Snapshot | Save) -> None:
     setattr(instance._state, ATTRIBUTE, known)
 
 
@@ -263,33 +230,6 @@ def by_name(model: type[Model], names: Collection[str] | None, values: Collectio
     return dict(zip(columns, values, strict=False))
 
 
-def loaded(model: type[Model], using: str | None, names: Any, values: Any) -> Snapshot | None:
-    try:
-        frozen = {name: freeze(value) for name, value in by_name(model, names, values).items()}
-        return Snapshot(using=using, values=frozen, source="loaded", fate=open_fate(using))
-    except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
-        complain("load", "What was loaded could not be remembered", error)
-        return None
-
-
-def refreshed(instance: Model, names: Collection[str] | None) -> None:
-    """Note that ``names``, or all loaded fields, hold what the database holds."""
-    using = instance._state.db
-    known, held = snapshot(instance, using), instance.__dict__
-    fresh = {
-        each.attname: freeze(held[each.attname])
-        for each in instance._meta.concrete_fields
-        if each.attname in held and (names is None or each.attname in names or each.name in names)
-    }
-    fate, before = open_fate(using), None
-    if fate is not None:  # if it is rolled back, who knows whether a value that is new was there before?
-        same = {name: value for name, value in known.values.items() if fresh.get(name, value) == value}
-        before = replace(settled(known), values=same)
-    keys = {name: held.get(name) for name in layout(type(instance)).keys}
-    values = {**known.values, **keys, **fresh}
-    note(instance, Snapshot(using=using, values=values, source="loaded", fate=fate, before=before))
-
-
 def select(instance: Model, using: str) -> None:
     """Note what the database holds now, if only that there is no such row. One query."""
     row = type(instance)._base_manager.using(using).filter(pk=instance.pk).values().first() or {}
@@ -297,36 +237,45 @@ def select(instance: Model, using: str) -> None:
     note(instance, Snapshot(using=using, values=values, source="select", fate=open_fate(using)))
 
 
-def saved(
-    instance: Model,
-    using: str,
-    written: Mapping[str, Any],
-    fate: Fate | None,
-    before: Snapshot | None = None,
-) -> None:
-    """Note that the database holds what was ``written`` just now, and else what it held ``before``."""
-    if before is None:
-        before = snapshot(instance, using)
-    held, plan = instance.__dict__, layout(type(instance))
-    values = {**before.values, **written}
-    for name, value in written.items():
-        if type(value) not in IMMUTABLE:
+def values_written(plan: Layout, held: Mapping[str, Any], names: Collection[str] | None) -> dict[str, Any]:
+    """Return the values that a save wrote, by attribute name: of the fields named, else of all that are loaded."""
+    return {
+        name: held[name]
+        for name, each in plan.written
+        if name in held and (names is None or each.name in names or name in names)
+    }
+
+
+def after(before: Snapshot, plan: Layout, changed: Mapping[str, Any], using: str, fate: Fate | None) -> Snapshot:
+    """Return what a row holds once ``changed`` was written, and else what it held ``before``."""
+    values = {**before.values, **changed}
+    for name, value in changed.items():
+        if type(value) not in KEPT:
             if is_expression(value):
                 del values[name]  # the database computed it, and only it knows
             else:
                 values[name] = as_json(value) if name in plan.decoded else freeze(value)
-    for name in plan.keys:
-        values[name] = held.get(name)
     earlier = None
-    if fate is not None and fate.outcome is None:
+    if fate is not None and fate.outcome != "committed":
         is_together = before.fate is not None and before.fate.outcome is None and before.fate.within == fate.within
         earlier = before.before if is_together else settled(before)
-    note(instance, Snapshot(using=using, values=values, source="saved", fate=fate, before=earlier))
+    return Snapshot(using=using, values=values, source="saved", fate=fate, before=earlier)
+
+
+def keys(plan: Layout, held: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: held.get(name) for name in plan.keys}
+
+
+def saved(instance: Model, using: str, written: Mapping[str, Any], fate: Fate | None) -> None:
+    """Note that the database holds what was ``written`` just now, and else what it held before."""
+    plan = layout(type(instance))
+    changed = {**written, **keys(plan, instance.__dict__)}
+    note(instance, after(snapshot(instance, using), plan, changed, using, fate))
 
 
 def settled(known: Snapshot) -> Snapshot:
-    """Return ``known``, without what was before it once that is of no more use: when it was decided."""
-    if known.fate is None or known.fate.outcome is None:
+    """Return ``known``, without what was before it once that is of no more use: when it was committed."""
+    if known.fate is None or known.fate.outcome != "committed":
         return known
     return Snapshot(using=known.using, values=known.values, source=known.source)
 

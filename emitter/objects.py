@@ -1,14 +1,17 @@
 """What is told of a model's own signals: objects saved, deleted and made, and their relations."""
 
 from typing import Any
+from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import DEFERRED, Model
 
 from emitter import changes, memory, payload, pipeline, selection, serialization
 from emitter.changes import Diff
+from emitter.complaints import complain
 from emitter.conf import conf
-from emitter.memory import Snapshot
+from emitter.event import Event, Later, moment, stamp_of
+from emitter.memory import Save
 from emitter.selection import Policy
 from emitter.transactions import Fate
 
@@ -53,24 +56,75 @@ def post_save(
     update_fields: Any = None,
     **_: Any,
 ) -> None:
+    """Note what was saved, to tell it later; now, where it can still change or must not stay unheard."""
     policy = policy_of(sender)
     own = own_columns(sender) if raw and sender._meta.parents else None
-    before: Snapshot | None = None
-    if created:
-        data: dict[str, Any] = {"fields": payload.fields(instance, policy, own)}
-        written = changes.values_written(instance, own)
+    save = memory.note_save(instance, using, own or (None if created else update_fields))
+    if not created and policy.mode != "off" and save.is_idle:
+        pipeline.counts["no_op"] += 1
+        return
+    told = Saved(
+        moment=moment(), save=save, policy=policy, is_created=created, is_raw=raw, update_fields=update_fields
+    )  # fmt: skip
+    if save.noted is not None and not policy.fail_closed:
+        save.fate = pipeline.emit_later(told, using)
+    elif data := told.data():
+        save.fate = emit_object("post_save", instance, policy, using=using, data=data, action=told.action)
     else:
-        found = changes.found(instance, policy.mode, using, own or update_fields)
-        data, written, before = update_data(found, policy, update_fields), found.written, found.before
-        if not data:
-            pipeline.counts["excluded" if written else "no_op"] += 1
-            return
-    if raw:
-        data["raw"] = True
-    action = "created" if created else "updated"
-    fate = emit_object("post_save", instance, policy, using=using, data=data, action=action)
+        return
     if policy.mode != "off":
-        memory.saved(instance, using, written, fate, before)
+        memory.note(instance, save if save.noted is not None else save.snapshot)
+
+
+class Saved(Later, kw_only=True, eq=False):
+    """What is told of a save."""
+
+    save: Save
+    policy: Policy
+    is_created: bool
+    is_raw: bool
+    update_fields: Any
+
+    @property
+    def action(self) -> str:
+        return "created" if self.is_created else "updated"
+
+    def data(self) -> dict[str, Any]:
+        """Return what is told; nothing of a save that changed nothing which is told, but its reason is counted."""
+        save, policy = self.save, self.policy
+        if self.is_created:
+            data = {"fields": payload.fields(save.look(), policy, save.names)}
+        else:
+            found = changes.found(save, policy.mode)
+            data = update_data(found, policy, self.update_fields)
+            if not data:
+                pipeline.counts["excluded" if found.changes or found.fields else "no_op"] += 1
+                return data
+        return {**data, "raw": True} if self.is_raw else data
+
+    def make(self, cause: UUID | None) -> Event | None:
+        try:
+            data = self.data()
+            if not data:
+                return None
+            event_id, time = stamp_of(self.moment)
+            now = self.context
+            return Event(
+                id=event_id,
+                time=time,
+                source=conf.source or pipeline.default_source(),
+                type=MODEL + "post_save",
+                subject=serialization.subject_of(self.save.model, self.save.look()),
+                sender=self.policy.label,
+                action=self.action,
+                correlationid=now.correlationid if now else None,
+                causationid=cause,
+                traceparent=now.traceparent if now else None,
+                data=payload.encoded(data),
+            )
+        except Exception as error:  # noqa: BLE001  # it may be the host's thread that asks
+            complain("capture", "A save could not be told", error)
+            return None
 
 
 def own_columns(model: type[Model]) -> frozenset[str]:

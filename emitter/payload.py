@@ -22,15 +22,15 @@ DATA = 200_000  # bytes of an event's data; the service takes 256 KiB in all
 WHO = frozenset(["username", "user", "login", "email", "phone", "domain", "tenant", "realm", "backend", "provider"])
 
 
-def fields(instance: Model, policy: Policy, names: Collection[str] | None = None) -> dict[str, Any]:
+def fields(held: Mapping[str, Any], policy: Policy, names: Collection[str] | None = None) -> dict[str, Any]:
     """Return the fields that are loaded, or those of ``names``; a deferred one is left out, not fetched."""
-    held, found = instance.__dict__, {}
+    found = {}
     for name, is_secret, column in policy.columns:
         if name in held and (names is None or name in names):
             value = held[name]
             kind = column.kind
             if kind is not type(value) or kind in ADAPTED:
-                value = column.stored(value)
+                value = column.stored(thaw(value))
             found[name] = told(value, True) if is_secret else value if type(value) in NATIVE else json_safe(value)
     return found
 
@@ -38,7 +38,7 @@ def fields(instance: Model, policy: Policy, names: Collection[str] | None = None
 def deleted(known: Snapshot, instance: Model, policy: Policy) -> dict[str, Any]:
     """Return what a row held, as far as it is known; else what the object holds, and ``diff_source`` says which."""
     if policy.mode == "off" or known.source == "none":
-        return {"fields": fields(instance, policy), "diff_source": "off" if policy.mode == "off" else "none"}
+        return {"fields": fields(instance.__dict__, policy), "diff_source": "off" if policy.mode == "off" else "none"}
     held = ((name, secret, column, thaw(known.values.get(name, UNKNOWN))) for name, secret, column in policy.columns)
     found = {name: told(column.stored(value), secret) for name, secret, column, value in held if value is not UNKNOWN}
     return {"fields": found, "diff_source": known.source}

@@ -1,6 +1,7 @@
 """From a captured signal to the worker's queue: identity, cause, context, and the wait for the transaction."""
 
 import atexit
+import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ from django.db import connections
 from emitter import contexts, frames, payload, transactions
 from emitter.complaints import complain
 from emitter.conf import conf
-from emitter.event import Event, Result, stamp
+from emitter.event import Event, Later, Result, identity, stamp
 from emitter.exceptions import ConfigurationError, PermanentError
+from emitter.intake import Intake
 from emitter.transactions import Fate
 from emitter.transport import HttpTransport
 from emitter.worker import Transport, Worker
@@ -24,6 +26,10 @@ counts: Counter[str] = Counter()  # what was seen and not sent, by reason: "no_o
 
 _lock = threading.Lock()
 _worker: Worker | None = None
+_intake = Intake(accept=lambda event: worker().put(event), wake=lambda: worker().start())
+work = _intake.work  # queue what was captured until now
+if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
+    os.register_at_fork(after_in_child=_intake.begin)
 
 Stamp = tuple[UUID, str]
 
@@ -61,7 +67,7 @@ def emit(
         action=action,
         actor=actor,
         correlationid=now.correlationid if now else None,
-        causationid=None if frame is None else frame.cause,
+        causationid=None if frame is None else identity(frame.cause),
         traceparent=now.traceparent if now else None,
         data=payload.encoded(data),
     )
@@ -72,7 +78,21 @@ def emit(
     return release(event, using)
 
 
-def release(event: Event, using: str | None) -> Fate | None:
+def emit_later(event: Later, using: str) -> Fate | None:
+    """Send on its way what a signal has just noted, and what it will tell later. As `emit` does."""
+    if not conf.url:
+        return None
+    frame, now = frames.current(), contexts.current()
+    if frame is not None:
+        event.cause = frame.cause
+        frame.cause = event
+    if now is not None:
+        event.context = now
+        now.attribute(event)
+    return release(event, using)
+
+
+def release(event: Event | Later, using: str | None) -> Fate | None:
     """Queue ``event`` now, or once its transaction is decided."""
     if using is None or len(connections.settings) > 1:
         carry_cause()
@@ -85,8 +105,10 @@ def release(event: Event, using: str | None) -> Fate | None:
         if ledger.is_full:
             counts["transaction_full"] += 1
             return ledger.fate_of_now()
+        if isinstance(event, Later):
+            _intake.expect(event)
         return ledger.hold(event, decided)
-    event.outcome = "autocommit" if event.action else None
+    event.outcome = "autocommit" if isinstance(event, Later) or event.action else None
     put(event)
     return None
 
@@ -98,7 +120,7 @@ def carry_cause() -> None:
             transactions.ledger(each)
 
 
-def decided(event: Event, outcome: str) -> None:
+def decided(event: Event | Later, outcome: str) -> None:
     event.outcome = outcome
     if conf.url:  # still
         put(event)
@@ -111,10 +133,10 @@ def default_source() -> str:
     return f"/{module.partition('.')[0]}"
 
 
-def put(event: Event) -> None:
+def put(event: Event | Later) -> None:
     """Queue ``event``. Never raises: after a commit, Django would pass the error on to the project."""
     try:
-        (_worker or worker()).put(event)
+        _intake.put(event)
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("put", "An event could not be queued", error)
 
@@ -132,6 +154,7 @@ def worker() -> Worker:
 def make_worker() -> Worker:
     made = Worker(
         make_transport(),
+        gather=work,
         queue_size=conf.queue_size,
         batch_size=conf.batch_size,
         interval=conf.interval,
@@ -168,4 +191,5 @@ def flush(timeout: float = 5.0) -> bool:
 
 def report() -> dict[str, int]:
     """Return how many events this process has captured, and how many were not sent or lost, by reason."""
+    work()
     return {"captured": worker().captured, **counts, **worker().counts}

@@ -15,7 +15,7 @@ from emitter import (
     bulk,
     contexts,
     frames,
-    memory,
+    loading,
     objects,
     payload,
     pipeline,
@@ -61,6 +61,7 @@ def finish(now: contexts.Context) -> None:
             emit_request("request_finished", now, **place(visit.request), **ended)
     finally:
         contexts.end(visit)
+        pipeline.work(is_urgent=False)  # nobody waits for it any more
 
 
 def got_request_exception(sender: Any, *, request: Any = None, **_: Any) -> None:
@@ -194,7 +195,7 @@ def follow(model: type[Model], chosen: frozenset[str]) -> None:
     names = set(chosen)
     if "post_save" in chosen:
         mode = objects.policy_of(model).mode
-        memory.watch(model, is_loaded=mode == "loaded")
+        loading.watch(model, is_loaded=mode == "loaded")
         if mode == "select":
             names.add("select")
     for name in PER_MODEL.keys() & names:

@@ -66,7 +66,10 @@ def sender(value: Any) -> str | None:
 
 def subject(instance: Model) -> str | None:
     """Return ``shop.Order/42``, ``shop.Line/42,1`` for a composite key; None without one. Reads no deferred field."""
-    model, held = type(instance), instance.__dict__
+    return subject_of(type(instance), instance.__dict__)
+
+
+def subject_of(model: type[Model], held: Mapping[str, Any]) -> str | None:
     names = layout(model).keys
     if type(key := held.get(names[0])) is int and len(names) == 1 and not selection.has_secret_key(model):
         return f"{label(model)}/{key}"

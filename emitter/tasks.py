@@ -18,6 +18,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from emitter import contexts, frames, pipeline, selection, serialization
 from emitter.complaints import complain
+from emitter.event import Cause, identity
 
 HEADER = "heliograph"
 ENQUEUED = "django.tasks.signals.task_enqueued"
@@ -43,7 +44,7 @@ def listen(module: str, **receivers: Callable[..., None]) -> None:
 
 def publish(headers: dict[str, Any] | None = None, **_: Any) -> None:
     try:
-        now, cause = contexts.current(), frames.cause()
+        now, cause = contexts.current(), identity(frames.cause())
         if headers is not None and (now is not None or cause is not None):
             headers[HEADER] = {
                 "correlationid": now.correlationid if now else None,
@@ -64,7 +65,7 @@ def begin_celery(task_id: str = "", task: Any = None, **_: Any) -> None:
         complain("celery", "A task's context could not be read", error)
 
 
-def begin(task_id: str, cause: UUID | None, carried: dict[str, Any]) -> None:
+def begin(task_id: str, cause: Cause, carried: dict[str, Any]) -> None:
     stack = ExitStack()
     names = ("correlationid", "traceparent", "actor")
     stack.enter_context(contexts.context(**{name: carried.get(name) for name in names}))

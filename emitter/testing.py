@@ -23,6 +23,9 @@ class Recorder(Worker):
         self.events.append(msgspec.structs.replace(event, data=msgspec.json.decode(event.data)))
         return True
 
+    def start(self) -> None:
+        pass
+
     @property
     def captured(self) -> int:
         return len(self.events)
@@ -46,10 +49,11 @@ def captured_events() -> Iterator[list[Event]]:
     In a `TestCase`, whose transaction never commits, events of the database wait for ever: put
     ``captureOnCommitCallbacks(execute=True)`` inside the block.
     """
-    recorder, before = Recorder(), pipeline._worker
+    recorder, before, at_once = Recorder(), pipeline._worker, pipeline._intake.at_once
     with override_settings(HELIOGRAPH_URL="http://recorder.invalid"):
-        pipeline._worker = recorder
+        pipeline.work()
+        pipeline._worker, pipeline._intake.at_once = recorder, 1
         try:
             yield recorder.events
         finally:
-            pipeline._worker = before
+            pipeline._worker, pipeline._intake.at_once = before, at_once

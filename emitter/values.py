@@ -191,12 +191,16 @@ def is_written_alike(each: Any, old: Any, new: Any) -> bool:
         return False
 
 
-def is_written_as(text: str | bytes, value: Any) -> bool:
-    """Tell whether a value is the same JSON as ``text``, for sure: in the same order, too."""
+def is_same_json(old: Any, new: Any) -> bool:
+    """Tell whether two values of a JSON column are the same JSON, for sure: in the same order, too."""
     try:
-        return encode(decode(text)) == encode(value)
+        return json_of(old) == json_of(new)
     except EncodingErrors:
         return False
+
+
+def json_of(value: Any) -> bytes:
+    return encode(decode(value.text) if type(value) is Encoded else value)
 
 
 def is_same(old: Any, new: Any) -> bool:

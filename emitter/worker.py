@@ -36,7 +36,8 @@ class Worker:
 
     The queue holds `queue_size` events beside the one batch being sent; when it is full, the new event is dropped.
     A batch leaves when it has `batch_size` events or `interval` seconds have passed. The thread starts with the
-    first event. A forked child starts empty, as a new emitter: what was queued is the parent's to send.
+    first event, or with `start()`. ``gather`` is to put what is kept elsewhere, and is called before anything is taken.
+    A forked child starts empty, as a new emitter: what was queued is the parent's to send.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class Worker:
         interval: float = 1.0,
         shutdown_timeout: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
+        gather: Callable[[], None] = lambda: None,
     ) -> None:
         self._transport = transport
+        self._gather = gather
         self._retry = retry
         self._queue_size = queue_size
         self._batch_size = batch_size
@@ -96,6 +99,13 @@ class Worker:
         with self._lock:
             return dict(self._lost)
 
+    def start(self) -> None:
+        """Have the thread run, should nothing be put for now."""
+        self._notice_fork()
+        with self._lock:
+            if self._thread is None and self._deadline is None:
+                self._start()
+
     def put(self, event: Event) -> bool:
         """Number the event and queue it; False when it was dropped. Never raises nor waits for the network.
 
@@ -121,6 +131,7 @@ class Worker:
     def flush(self, timeout: float) -> bool:
         """Send what was put until now; False when `timeout` seconds didn't do for all to be taken or dropped."""
         self._notice_fork()
+        self._gather()
         with self._lock:
             target = self._awaited = self._taken + len(self._queue)
             self._changed.notify_all()
@@ -133,6 +144,7 @@ class Worker:
         """
         self._notice_fork()
         seconds = self._shutdown_timeout if timeout is None else timeout
+        self._gather()
         with self._lock:
             if self._deadline is not None:
                 return
@@ -176,9 +188,13 @@ class Worker:
 
     def _take(self) -> list[Event]:
         """Wait for a batch that is due and take it off the queue; none when closed."""
+        is_due = False
+        while not is_due:
+            with self._lock:
+                is_due = self._changed.wait_for(self._is_due, self._interval)
+            self._gather()
+            is_due = is_due or bool(self._queue)  # else it was an idle interval
         with self._lock:
-            while not (self._changed.wait_for(self._is_due, self._interval) or self._queue):
-                pass  # an idle interval
             if self._seconds_left() == 0:
                 return []
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_size))]

@@ -48,8 +48,11 @@ def _complaints_are_new() -> None:
 @pytest.fixture
 def arrived(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arrived]:
     """Return a function that gives the events that have left, in order."""
+    pipeline.work()  # for the last test's worker
     shelf = Shelf()
-    worker = Worker(shelf, interval=60, batch_size=100_000)  # nothing leaves before it is asked for
+    worker = Worker(
+        shelf, interval=60, batch_size=100_000, gather=pipeline.work
+    )  # nothing leaves before it is asked for
     monkeypatch.setattr(pipeline, "_worker", worker)
 
     def events() -> list[Event]:

@@ -236,3 +236,23 @@ def test_signals_sent_at_once_in_many_tasks_cause_only_their_own(facts: Arrived)
     noted = {event.data["fields"]["name"]: event.causationid for event in facts() if event.action and event.data}
     assert len(lent) == 20
     assert noted == lent
+
+
+def test_a_save_that_tells_nothing_hands_on_its_own_cause(facts: Arrived) -> None:
+    book = Book.objects.create(title="Emma")
+
+    def save_again(**_: Any) -> None:
+        book.save(update_fields=["title"])
+
+    def note_once(instance: Book, created: bool, **_: Any) -> None:
+        if not created:
+            note_genre()
+
+    with receiving(book_lent, save_again), receiving(post_save, note_once, Book):
+        save_again()
+        book_lent.send(None)
+
+    lent = next(event for event in facts() if event.type.endswith("book_lent"))
+    first, second = (event for event in facts() if event.sender == "library.Genre")
+    assert (first.causationid, second.causationid) == (None, lent.id)
+    assert sum(event.sender == "library.Book" for event in facts()) == 1

@@ -38,6 +38,7 @@ from tests.emitter.library.models import (
     Shelf,
     Sketch,
 )  # fmt: skip
+from tests.emitter.library.signals import book_lent
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -430,6 +431,7 @@ def test_an_object_that_lives_long_remembers_no_more_than_it_needs(facts: Arrive
             genre.name = f"saved {number}"
             genre.save()
 
+    facts()
     gc.collect()
     known: Any = genre._state.heliograph  # type: ignore[attr-defined]
     length = 0
@@ -529,6 +531,37 @@ def test_a_value_that_is_stored_as_it_was_is_no_change(facts: Arrived) -> None:
     read.save()
 
     assert [event.data["changes"].keys() for event in facts()[told:]] == [{"details"}]
+
+
+def test_what_is_done_to_an_object_after_a_save_is_not_told_of_it(facts: Arrived) -> None:
+    book = Book.objects.create(title="Emma", details={"a": [1]})
+    key = book.pk
+    book.details["a"].append(2)
+    book.title = "Sanditon"
+    book.save()
+    book.details.clear()
+    book.title = "Persuasion"
+    book.pk = None
+    vars(book).clear()
+
+    made, saved = facts()
+    assert made.subject == saved.subject == f"library.Book/{key}"
+    assert made.data["fields"]["details"] == {"a": [1]}
+    assert saved.data["changes"] == {"title": ["Emma", "Sanditon"], "details": [{"a": [1]}, {"a": [1, 2]}]}
+
+
+def test_events_leave_in_the_order_in_which_they_happened(facts: Arrived) -> None:
+    for number in range(40):
+        genre = Genre.objects.create(name=str(number))
+        book_lent.send(None, number=number)
+        Genre.objects.filter(pk=genre.pk).update(name="updated")
+        if number % 3 == 0:
+            genre.delete()
+
+    numbers = [int(event.sequence or 0) for event in facts()]
+    ids = [event.id for event in facts()]
+    assert numbers == sorted(numbers)
+    assert ids == sorted(ids)
 
 
 def test_an_object_with_two_rows_of_json_in_one_query_knows_both(facts: Arrived, last: DataOf) -> None:
@@ -695,6 +728,7 @@ def test_what_is_saved_often_in_one_transaction_is_remembered_once(facts: Arrive
         for number in range(1, 20):
             genre.name = str(number)
             genre.save()
+        facts()
         known, length = genre._state.heliograph, 0  # type: ignore[attr-defined]
         while known is not None:
             known, length = known.before, length + 1

@@ -1,0 +1,73 @@
+"""Completes events several at a time, in the thread of one of those that made them, before they are queued.
+
+Between two waits for a database, the processor has forgotten our code and its data: to complete an event alone costs
+several times as much as to complete it behind another one.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from emitter.event import Event, Later
+
+AT_ONCE = 16  # events; a thread that completes as many is held up for less than a query takes
+
+
+class Intake:
+    """Takes events from all threads and passes those that leave on to ``accept``, complete and in order.
+
+    That is the work of whoever brings the last of ``at_once``, or of who calls `work`. ``wake`` is called when there is
+    some, so that somebody does before long. Of a forked process, the child starts empty.
+    """
+
+    def __init__(self, accept: Callable[[Event], object], wake: Callable[[], object], at_once: int = AT_ONCE) -> None:
+        self.at_once = at_once
+        self._accept = accept
+        self._wake = wake
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget all: what was brought before a fork is the parent's."""
+        self._pid = os.getpid()
+        # Reentrant: a signal handler or a finalizer may come here while its own thread is here.
+        self._lock = threading.RLock()
+        self._incomplete: deque[Later] = deque()  # of which it isn't known yet whether and when they leave
+        self._leaving: deque[Event | Later] = deque()
+
+    def expect(self, event: Later) -> None:
+        """Have an event completed soon that may leave later, or never."""
+        if self._pid != os.getpid():  # uWSGI forks without calling Python's hooks, unless told to
+            self.begin()
+        self._incomplete.append(event)
+        self._look(len(self._incomplete))
+
+    def put(self, event: Event | Later) -> None:
+        """Have an event leave soon."""
+        if self._pid != os.getpid():
+            self.begin()
+        self._leaving.append(event)
+        self._look(len(self._leaving))
+
+    def _look(self, number: int) -> None:
+        if number >= self.at_once:
+            self.work(is_urgent=False)
+        elif number == 1:
+            self._wake()
+
+    def work(self, *, is_urgent: bool = True) -> None:
+        """Complete what is incomplete and pass on what leaves.
+
+        While another thread is at it: wait for that if it ``is_urgent``, else leave it all to that.
+        """
+        if not self._lock.acquire(blocking=is_urgent):
+            return
+        try:
+            while self._incomplete:
+                self._incomplete.popleft().complete()
+            while self._leaving:
+                event = self._leaving.popleft().complete()
+                if event is not None:
+                    self._accept(event)
+        finally:
+            self._lock.release()
