@@ -26,10 +26,6 @@ counts: Counter[str] = Counter()  # what was seen and not sent, by reason: "no_o
 
 _lock = threading.Lock()
 _worker: Worker | None = None
-_intake = Intake(accept=lambda event: worker().put(event), wake=lambda: worker().start())
-work = _intake.work  # queue what was captured until now
-if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
-    os.register_at_fork(after_in_child=_intake.begin)
 
 Stamp = tuple[UUID, str]
 
@@ -134,11 +130,25 @@ def default_source() -> str:
 
 
 def put(event: Event | Later) -> None:
-    """Queue ``event``. Never raises: after a commit, Django would pass the error on to the project."""
+    """Have ``event`` queued. Never raises: after a commit, Django would pass the error on to the project."""
     try:
         _intake.put(event)
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("put", "An event could not be queued", error)
+
+
+def accept(event: Event) -> None:
+    """Queue a complete ``event``. Never raises, as it may be any thread that does so."""
+    try:
+        (_worker or worker()).put(event)
+    except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+        complain("put", "An event could not be queued", error)
+
+
+_intake = Intake(accept, wake=lambda: worker().start())
+work = _intake.work  # queue what was captured until now
+if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
+    os.register_at_fork(after_in_child=_intake.begin)
 
 
 def worker() -> Worker:

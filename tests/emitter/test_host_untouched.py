@@ -439,7 +439,7 @@ APART = {
 WRAPPING = {
     "bulk.tell", "bulk.written", "frames.bound", "frames.entered", "frames.carried", "frames.cause",
     "transactions.quietly", "serialization.type_name", "middleware.begin", "middleware.finish", "bulk.to_be_told",
-    "memory.loaded", "memory.open_fate",
+    "loading.loaded", "loading.scanned", "memory.open_fate",
 }  # fmt: skip
 
 
