@@ -7,9 +7,8 @@ from itertools import islice
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from service.api import limits
-from service.ingest import inspection
-from service.ingest.body import Malformed, TooLarge, UnsupportedMedia
+from service.api import inspection, limits
+from service.api.body import Malformed, TooLarge, UnsupportedMedia
 
 ONE = "application/cloudevents+json"
 MANY = "application/cloudevents-batch+json"

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from service.api import limits
+from service.api import inspection, limits
+from service.api.inspection import Fault, RefusedError
 from service.events import operations as events
 from service.events.operations import Row
-from service.ingest import inspection, wire
-from service.ingest.inspection import Fault, RefusedError
+from service.ingest import wire
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,14 +8,15 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from service.api import body
+from service.api.body import TooLarge
 from service.api.parameters import check_parameters
 from service.api.problems import Problem
 from service.api.schema import problems
 from service.events import examples
 from service.events.serializers import EventSerializer
 from service.events.views import EventListView
-from service.ingest import body, document, operations
-from service.ingest.body import TooLarge
+from service.ingest import document, operations
 from service.ingest.operations import Error, Receipt
 from service.ingest.serializers import ReceiptSerializer
 from service.projects.authentication import project_of

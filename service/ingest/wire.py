@@ -14,11 +14,11 @@ import msgspec
 from django.conf import settings
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from service.api import limits
+from service.api import inspection, limits
+from service.api.inspection import Fault, RefusedError
 from service.events import ids, partitions
 from service.events.operations import Row
-from service.ingest import extensions, inspection
-from service.ingest.inspection import Fault, RefusedError
+from service.ingest import extensions
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]

@@ -1,4 +1,4 @@
-"""Read a request's body within its limits. Knows nothing of events."""
+"""Read a request's body within its limits. Knows nothing of what it holds."""
 
 import gzip
 import zlib
@@ -86,4 +86,4 @@ def inflate(wire: bytes) -> bytes:
 
 
 def too_large(what: str, limit: int) -> TooLarge:
-    return TooLarge("body_too_large", f"The {what} may hold {limit} bytes at the most. Send fewer events at once.")
+    return TooLarge("body_too_large", f"The {what} may hold {limit} bytes at the most. Send less at once.")
