@@ -106,7 +106,7 @@ def load(connection: psycopg.Connection[Any], rows: bytes) -> None:
 
 
 def empty(connection: psycopg.Connection[Any]) -> None:
-    connection.execute("TRUNCATE event")
+    connection.execute("TRUNCATE event, event_tally")
     connection.commit()
 
 

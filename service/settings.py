@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "service.launch",
     "service.explorer",
     "service.ingest",
+    "service.telemetry",
     "service.events",
     "service.projects",
     "service.api",
@@ -180,7 +181,11 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_NO_READ_ONLY_REQUIRED": True,  # not every event has a recordedid
     "SORT_OPERATIONS": False,
     "SORT_OPERATION_PARAMETERS": False,
-    "TAGS": [{"name": "events", "description": "Send events and read them back."}],
+    "TAGS": [
+        {"name": "events", "description": "Send events and read them back."},
+        {"name": "emitters", "description": "The processes that send, what they lost and what is missing of theirs."},
+        {"name": "meta", "description": "What this service takes."},
+    ],
 }
 
 LOGGING = {

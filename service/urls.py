@@ -7,7 +7,9 @@ from django.views.generic import RedirectView
 from service import health
 from service.events.views import EventView
 from service.explorer.views import DocsView, SchemaView
+from service.ingest.meta import MetaView
 from service.ingest.views import EventsView
+from service.telemetry.views import EmitterListView, EmitterView, TelemetryView
 
 handler400 = "service.api.problems.bad_request"
 handler404 = "service.api.problems.not_found"
@@ -21,6 +23,10 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/events/", EventsView.as_view(), name="events"),
     path("api/v1/events/<uuid:id>/", EventView.as_view(), name="event"),
+    path("api/v1/telemetry/", TelemetryView.as_view(), name="telemetry"),
+    path("api/v1/emitters/", EmitterListView.as_view(), name="emitters"),
+    path("api/v1/emitters/<uuid:emitterid>/", EmitterView.as_view(), name="emitter"),
+    path("api/v1/meta/", MetaView.as_view(), name="meta"),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", DocsView.as_view(), name="docs"),
 ]

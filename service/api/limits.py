@@ -7,5 +7,9 @@ EVENT_BYTES = 256 * 1024
 DEPTH = 32  # of nested arrays and objects in an event
 EXTENSIONS = 64  # unknown CloudEvents attributes of an event
 
+REPORT_BYTES = 64 * 1024  # of an emitter about itself
+REASONS = 64  # for which an emitter counts what it lost, and what it never sent
+COUNT = 2**53 - 1  # the greatest whole number that every reader of JSON holds exactly
+
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000

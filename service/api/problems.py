@@ -12,6 +12,7 @@ from rest_framework import exceptions
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
+from service.api.inspection import Fault, RefusedError, printable
 from service.api.renderers import JSONRenderer
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,18 @@ class Unavailable(Problem):
         super().__init__(code, detail, headers={"Retry-After": str(RETRY_AFTER_OUTAGE)})
 
 
+class Refusal(Problem):
+    status_code = 422
+    title = "What was sent was refused"
+
+
+def refusal(fault: Fault) -> Refusal:
+    """Return the answer to ``fault``; whatever text it quotes, the answer is UTF-8."""
+    field, detail = printable(fault.field), printable(fault.detail)
+    errors = [{"field": field, "code": fault.code, "detail": detail}]
+    return Refusal(fault.code, f"{field}: {detail}" if field else detail, errors=errors)
+
+
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """Turn what a view raised into a response; None for what is a bug, which Django answers with 500."""
     problem = as_problem(error)
@@ -72,6 +85,8 @@ def as_problem(error: Exception) -> Problem | None:
     match error:
         case Problem():
             return error
+        case RefusedError():
+            return refusal(error.fault)
         case OperationalError() | InterfaceError():
             logger.error("The database did not answer: %s", error)
             return Unavailable("database_unavailable", "The database does not answer. Send the same again.")

@@ -4,11 +4,8 @@ from datetime import UTC, datetime
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
-from service.api.pagination import IdPagination
-from service.api.parameters import BadParameters, check_parameters
+from service.api.filters import exactly
 from service.events import ids
 from service.events.models import Event
 
@@ -33,10 +30,6 @@ def bounded(moment: datetime) -> datetime:
     return min(max(moment, EARLIEST), LATEST)
 
 
-def exactly(column: str | None = None, *, help_text: str) -> filters.CharFilter:
-    return filters.CharFilter(column, strip=False, help_text=help_text)
-
-
 class EventFilter(filters.FilterSet):
     type = exactly(help_text="The signal's dotted path, e.g. `django.db.models.signals.post_save`.")
     sender = exactly(help_text="Model label or dotted path of the sender, e.g. `shop.Order`.")
@@ -50,16 +43,3 @@ class EventFilter(filters.FilterSet):
     class Meta:
         model = Event
         fields: list[str] = []
-
-
-class EventFilterBackend(filters.DjangoFilterBackend):
-    """Answer an unknown, repeated, empty or unusable parameter with an error that names it."""
-
-    def filter_queryset(  # type: ignore[override]  # DRF calls it with its own Request
-        self, request: Request, queryset: QuerySet[Event], view: APIView
-    ) -> QuerySet[Event]:
-        check_parameters(request.query_params, EventFilter.base_filters.keys() | IdPagination.parameters)
-        filterset = EventFilter(request.query_params, queryset=queryset)
-        if not filterset.is_valid():
-            raise BadParameters(filterset.errors)
-        return filterset.qs

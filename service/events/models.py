@@ -1,6 +1,13 @@
-"""The event table. See docs/why/partitioned-by-id.md for why it is partitioned on the id."""
+"""The event table, and which sequence numbers are in it. See docs/why/partitioned-by-id.md for its partitions."""
 
 from django.db import models
+
+
+class Int8Multirange(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
+    """A set of whole numbers, kept as the ranges it is made of. Read and written in SQL only."""
+
+    def db_type(self, connection: object) -> str:
+        return "int8multirange"
 
 
 class Event(models.Model):
@@ -42,6 +49,29 @@ class Event(models.Model):
             # One kind of signal.
             models.Index("project_id", "type", "id", name="event_type"),
         ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Tally(models.Model):
+    """The sequence numbers that one statement stored of one emitter, until the telemetry app adds them up.
+
+    Inserted with the events and never changed, so that senders of one emitter don't wait for each other. ``id`` is
+    that of one of these events, which is stored only once.
+    """
+
+    # The tallies of one project, which are added up together.
+    pk = models.CompositePrimaryKey("project_id", "id")
+    project_id = models.IntegerField()
+    id = models.UUIDField()
+    emitter_id = models.UUIDField()
+    source = models.TextField()
+    sequences = Int8Multirange()
+    stored_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "event_tally"
 
     def __str__(self) -> str:
         return str(self.id)

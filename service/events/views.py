@@ -10,12 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from service.api.filters import StrictFilterBackend
 from service.api.pagination import IdPagination
 from service.api.parameters import check_parameters
 from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
 from service.events import examples, queries
-from service.events.filters import EventFilter, EventFilterBackend
+from service.events.filters import EventFilter
 from service.events.models import Event
 from service.events.serializers import EventSerializer, represent
 from service.projects.authentication import project_of
@@ -27,7 +28,7 @@ class EventListView(ListAPIView[Event]):
     content_negotiation_class = AlwaysJSON
     serializer_class = EventSerializer
     pagination_class = IdPagination
-    filter_backends = [EventFilterBackend]
+    filter_backends = [StrictFilterBackend]
     filterset_class = EventFilter  # for the schema
     queryset = Event.objects.none()  # for the schema; each request reads its own project
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from service.api import limits
-from service.ingest.inspection import Fault, RefusedError
+from service.api.inspection import Fault, RefusedError
 
 NAME = re.compile(r"[a-z0-9]{1,64}")
 VALUE = msgspec.json.Decoder(str | bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None)

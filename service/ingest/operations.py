@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from service.api import limits
+from service.api import inspection, limits
+from service.api.inspection import Fault, RefusedError, printable
 from service.events import operations as events
 from service.events.operations import Row
-from service.ingest import inspection, wire
-from service.ingest.inspection import Fault, RefusedError
+from service.ingest import wire
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,8 +79,3 @@ def claimed_id(raw: bytes) -> str | None:
         return None
     claimed = event.get("id") if isinstance(event, dict) else None
     return printable(claimed)[:255] if isinstance(claimed, str) else None
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with lone surrogates replaced: an answer about them must itself be UTF-8."""
-    return text.encode(errors="replace").decode()

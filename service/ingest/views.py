@@ -8,14 +8,16 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from service.api import body
+from service.api.body import TooLarge
+from service.api.inspection import Fault
 from service.api.parameters import check_parameters
-from service.api.problems import Problem
+from service.api.problems import Problem, refusal
 from service.api.schema import problems
 from service.events import examples
 from service.events.serializers import EventSerializer
 from service.events.views import EventListView
-from service.ingest import body, document, operations
-from service.ingest.body import TooLarge
+from service.ingest import document, operations
 from service.ingest.operations import Error, Receipt
 from service.ingest.serializers import ReceiptSerializer
 from service.projects.authentication import project_of
@@ -27,11 +29,6 @@ ONE_OR_MANY: dict[str, Any] = {
         {"type": "array", "items": {"$ref": "#/components/schemas/EventRequest"}},
     ]
 }
-
-
-class Refusal(Problem):
-    status_code = 422
-    title = "The event was refused"
 
 
 class EventsView(EventListView):
@@ -65,8 +62,9 @@ class EventsView(EventListView):
     def post(self, request: Request) -> Response:
         http = request._request
         check_parameters(request.query_params, ())
+        body.check_media_type(http, (document.ONE, document.MANY, document.EITHER))
         content = body.read(http)
-        batch = document.is_batch(http.content_type or "", (http.content_params or {}).get("charset", "utf-8"), content)
+        batch = document.is_batch(http.content_type or "", content)
         documents = document.events_of(content, batch)
         receipt = operations.accept(project_of(request), documents, timezone.now())
         return Response(receipt, status=batch_status(receipt) if batch else single_status(receipt))
@@ -78,12 +76,11 @@ def batch_status(receipt: Receipt) -> HTTPStatus:
 
 def single_status(receipt: Receipt) -> HTTPStatus:
     if receipt.errors:
-        raise refusal(receipt.errors[0])
+        raise refused(receipt.errors[0])
     return HTTPStatus.CREATED if receipt.accepted else HTTPStatus.OK
 
 
-def refusal(error: Error) -> Problem:
+def refused(error: Error) -> Problem:
     if error.code == "event_too_large":
         return TooLarge(error.code, error.detail)
-    named = [{"field": error.field, "code": error.code, "detail": error.detail}]
-    return Refusal(error.code, f"{error.field}: {error.detail}" if error.field else error.detail, errors=named)
+    return refusal(Fault(error.field, error.code, error.detail))

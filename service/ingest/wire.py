@@ -4,7 +4,6 @@ The usual event is decoded by one compiled msgspec decoder, its ``data`` passing
 decoder doesn't take as it is goes a slower way, which explains or, for unknown extensions, sorts them out.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -14,11 +13,11 @@ import msgspec
 from django.conf import settings
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from service.api import limits
+from service.api import inspection, limits
+from service.api.inspection import Fault, RefusedError
 from service.events import ids, partitions
 from service.events.operations import Row
-from service.ingest import extensions, inspection
-from service.ingest.inspection import Fault, RefusedError
+from service.ingest import extensions
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -196,20 +195,18 @@ def out_of_range(field: str, when: datetime) -> Fault:
     )
 
 
-# What is expected of the attributes that msgspec would explain by a regular expression.
+# What is expected of the attributes that msgspec would explain less well.
 FORMS = {
-    "sequence": "Expected a whole number as a string, without leading zeros",
-    "traceparent": "Expected a W3C trace context: version-trace-parent-flags, in lower-case hex",
+    "specversion": "This service speaks CloudEvents 1.0: specversion must be '1.0'.",
+    "sequence": "Expected a whole number as a string, without leading zeros.",
+    "traceparent": "Expected a W3C trace context: version-trace-parent-flags, in lower-case hex.",
 }
 
 
 def explain(message: str) -> Fault:
-    """Turn msgspec's words for what is wrong into a fault with the attribute's name."""
-    missing = re.match(r"Object missing required field `(\w+)`", message)
-    if missing:
-        return Fault(missing[1], "required", f"The attribute {missing[1]} is missing.")
-    what, _, path = message.partition(" - at `$")
-    field = path.rstrip("`").lstrip(".")
-    if field == "specversion":
-        return Fault(field, "unknown_specversion", "This service speaks CloudEvents 1.0: specversion must be '1.0'.")
-    return Fault(field, "invalid", f"{FORMS.get(field, what)}.")
+    fault = inspection.explain(message)
+    if fault.code == "required" or fault.field not in FORMS:
+        return fault
+    if fault.field == "specversion":
+        return Fault(fault.field, "unknown_specversion", FORMS[fault.field])
+    return Fault(fault.field, fault.code, FORMS[fault.field])

@@ -39,10 +39,14 @@ class KeyAuthentication(BaseAuthentication):
 
 def project_of(request: Request) -> int:
     """Return the id of the one project that ``request`` may see. Raises `Unauthorized` without a key."""
+    return key_of(request).project_id
+
+
+def key_of(request: Request) -> Key:
     key: object = request.auth
     if not isinstance(key, Key):
         raise Unauthorized("key_missing", "Send a key as 'Authorization: Bearer hg_…'.")
-    return key.project_id
+    return key
 
 
 def usable_key(token: str) -> Key:

@@ -6,8 +6,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from service.api.problems import Problem
-from service.projects.authentication import Unauthorized
-from service.projects.models import Key
+from service.projects.authentication import key_of
 
 if TYPE_CHECKING:  # DRF's views import this module by its settings
     from rest_framework.views import APIView
@@ -18,6 +17,13 @@ class Forbidden(Problem):
     title = "The key lacks a scope"
 
 
+class HasKey(BasePermission):
+    """Ask for a key, whatever its scopes."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        return bool(key_of(request))
+
+
 class HasScope(BasePermission):
     """Ask for the scope that the view names for the method: ``scopes = {"GET": Scope.EVENTS_READ}``.
 
@@ -25,9 +31,7 @@ class HasScope(BasePermission):
     """
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        key: object = request.auth
-        if not isinstance(key, Key):
-            raise Unauthorized("key_missing", "Send a key as 'Authorization: Bearer hg_…'.")
+        key = key_of(request)
         method = "GET" if request.method == "HEAD" else request.method
         scope = getattr(view, "scopes", {}).get(method)
         if scope is None:

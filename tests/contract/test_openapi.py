@@ -31,6 +31,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     for method, operation in methods.items()
     if method in METHODS
 }
+FOR_ANY_KEY = {"meta_retrieve"}
 every_operation = pytest.mark.parametrize("name", sorted(OPERATIONS))
 
 formats = FormatChecker()
@@ -135,7 +136,8 @@ def test_an_operation_says_what_it_does_and_how_it_fails(name: str) -> None:
     assert operation["summary"]
     assert operation["tags"]
     assert operation["security"] == [{"key": []}]
-    assert {"401", "403", "503"} <= refusals.keys()
+    assert {"401", "503"} <= refusals.keys()
+    assert ("403" in refusals) == (name not in FOR_ANY_KEY)
     assert all(list(response["content"]) == ["application/problem+json"] for response in refusals.values())
 
 
@@ -224,6 +226,13 @@ def test_the_required_attributes_are_those_without_which_an_event_is_refused(cli
         ("GET events/", "", 200),
         ("GET events/?page_size=none", "", 400),
         (f"GET events/{AN_ID}/", "", 404),
+        ("GET meta/", "", 200),
+        ("GET emitters/", "", 200),
+        ("GET emitters/?page_size=none", "", 400),
+        (f"GET emitters/{AN_ID}/", "", 404),
+        ("POST telemetry/", "{", 400),
+        ("POST telemetry/", "[" + " " * 70_000 + "]", 413),
+        ("POST telemetry/", "{}", 422),
         ("POST events/", "[]", 200),
         ("POST events/", "[{}]", 207),
         ("POST events/", "{", 400),
@@ -240,13 +249,48 @@ def test_an_answer_is_one_that_is_documented(call: str, sent: str, status: int, 
     )
 
     assert answer.status_code == status
-    path = "/api/v1/" + address.partition("?")[0].replace(AN_ID, "{id}")
+    path = "/api/v1/" + address.partition("?")[0].replace(AN_ID, "{emitterid}" if "emitters" in address else "{id}")
     assert_documented(answer, DOCUMENT["paths"][path][method.lower()]["operationId"])
 
 
 def assert_documented(answer: Any, name: str) -> None:
     content = operation_of(name)["responses"][str(answer.status_code)]["content"]
     assert faults(content[answer.headers["Content-Type"]]["schema"], answer.json()) == []
+
+
+def test_the_report_of_the_example_is_kept_and_what_is_then_read_is_documented(client: Client, key: str) -> None:
+    (example,) = operation_of("telemetry_create")["requestBody"]["content"]["application/json"]["examples"].values()
+    authorized = {"Authorization": f"Bearer {key}"}
+
+    sent = client.post("/api/v1/telemetry/", json.dumps(example["value"]), "application/json", headers=authorized)
+    listed = client.get("/api/v1/emitters/", headers=authorized)
+    read = client.get(f"/api/v1/emitters/{example['value']['emitterid']}/", headers=authorized)
+
+    assert (sent.status_code, sent.content, read.status_code) == (204, b"", 200)
+    assert_documented(listed, "emitters_list")
+    assert_documented(read, "emitters_retrieve")
+    assert {name: read.json()[name] for name in example["value"] if name != "time"} == {
+        name: value for name, value in example["value"].items() if name != "time"
+    }
+
+
+def test_the_required_members_are_those_without_which_a_report_is_refused(client: Client, key: str) -> None:
+    (example,) = operation_of("telemetry_create")["requestBody"]["content"]["application/json"]["examples"].values()
+    described = DOCUMENT["components"]["schemas"]["ReportRequest"]
+
+    refused = {
+        name
+        for name in described["properties"]
+        if client.post(
+            "/api/v1/telemetry/",
+            json.dumps({each: value for each, value in example["value"].items() if each != name}),
+            "application/json",
+            headers={"Authorization": f"Bearer {key}"},
+        ).status_code
+        == 422
+    }
+
+    assert refused == set(described["required"])
 
 
 @every_operation
@@ -264,7 +308,7 @@ def test_another_media_type_gets_the_documented_refusal(client: Client, key: str
     assert_documented(answer, "events_create")
 
 
-@every_operation
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - FOR_ANY_KEY))
 def test_a_key_without_the_scope_gets_the_documented_refusal(name: str, client: Client, db: None) -> None:
     method = OPERATIONS[name][1].upper()
     wrong = Scope.EVENTS_READ if method == "POST" else Scope.EVENTS_WRITE

@@ -3,20 +3,26 @@
 import re
 from pathlib import Path
 
-from service.api.pagination import IdPagination
+import pytest
+
+from service.api.pagination import CursorPagination
 from service.events.filters import EventFilter
+from service.telemetry.filters import EmitterFilter
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_filter_is_documented_and_no_other_is() -> None:
+@pytest.mark.parametrize(
+    ("section", "filters"), [("Asking", EventFilter.base_filters), ("Emitters", EmitterFilter.base_filters)]
+)
+def test_every_filter_is_documented_and_no_other_is(section: str, filters: dict[str, object]) -> None:
     text = (ROOT / "docs" / "reference" / "http-api.md").read_text()
-    table = text.partition("## Asking")[2].partition("## Errors")[0]
+    table = text.partition(f"## {section}\n")[2].partition("\n## ")[0].partition("| parameter |")[2]
 
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE)
 
     documented = {name for row in rows for name in re.findall(r"\w+", row)}
-    assert documented == EventFilter.base_filters.keys() | IdPagination.parameters
+    assert documented == filters.keys() | CursorPagination.parameters
 
 
 def test_every_environment_variable_is_documented_and_no_other_is() -> None:
@@ -30,7 +36,7 @@ def test_every_environment_variable_is_documented_and_no_other_is() -> None:
 
 def test_every_problem_code_is_documented() -> None:
     text = (ROOT / "docs" / "reference" / "http-api.md").read_text()
-    apps = ("api", "projects", "events", "ingest")
+    apps = ("api", "projects", "events", "telemetry", "ingest")
     sources = [path for app in apps for path in (ROOT / "service" / app).rglob("*.py")]
     problems = "Unauthorized|Malformed|TooLarge|UnsupportedMedia|Unavailable|Forbidden|TooDeep"
     raised = rf'(?:Fault\(\s*[^,]+,|(?:{problems})\()\s*"(\w+)"'

@@ -11,6 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 EVENTS = "/api/v1/events/"
+TELEMETRY = "/api/v1/telemetry/"
+EMITTERS = "/api/v1/emitters/"
 PROBLEM = "application/problem+json"
 
 
@@ -24,6 +26,18 @@ def event(**attributes: Any) -> dict[str, Any]:
     """Return a valid event with a fresh id; an attribute that is given as None is left out."""
     whole = {"specversion": "1.0", "id": str(uuid7()), "source": "/shop/web", "type": "shop.signals.order_paid"}
     return {name: value for name, value in (whole | attributes).items() if value is not None}
+
+
+def numbered(emitter: object, *numbers: int, **attributes: Any) -> list[dict[str, Any]]:
+    """Return fresh events of ``emitter`` with these sequence numbers."""
+    return [event(emitterid=str(emitter), sequence=str(number), **attributes) for number in numbers]
+
+
+def report(emitter: object, **members: Any) -> dict[str, Any]:
+    """Return a valid report of ``emitter``; a member that is given as ... is left out."""
+    now = timezone.now().isoformat()
+    whole = {"emitterid": str(emitter), "source": "/shop/web", "started": now, "time": now, "captured": 0} | members
+    return {name: value for name, value in whole.items() if value is not ...}
 
 
 def raw_event(**members: str | None) -> bytes:
@@ -64,6 +78,27 @@ class Api:
 
     def list(self, **parameters: object) -> Any:
         return self.client.get(EVENTS, parameters, headers=self.headers())
+
+    def tell(self, content: object, media_type: str = "application/json", **headers: str) -> Any:
+        """POST a report: bytes as they are, anything else as JSON."""
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return self.call("POST", TELEMETRY, body, media_type, **headers)
+
+    def told(self, emitter: object, **members: Any) -> None:
+        """POST a report of ``emitter``, which has to be taken."""
+        answer = self.tell(report(emitter, **members))
+        assert (answer.status_code, answer.content) == (204, b""), answer.content
+
+    def emitters(self, **parameters: object) -> Any:
+        """Return the first page of emitters."""
+        answer = self.client.get(EMITTERS, parameters, headers=self.headers())
+        assert answer.status_code == 200, answer.content
+        return answer.json()["results"]
+
+    def emitter(self, emitter: object) -> Any:
+        answer = self.get(f"{EMITTERS}{emitter}/")
+        assert answer.status_code == 200, answer.content
+        return answer.json()
 
     def read(self, event_id: object) -> Any:
         return self.get(f"{EVENTS}{event_id}/")

@@ -7,7 +7,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, models
 
-from service.events.models import Event
+from service.events.models import Event, Tally
+from service.telemetry.models import Emitter
 from tests.service.cast import Api, event
 
 
@@ -78,12 +79,22 @@ def test_no_migration_is_missing(db: None) -> None:
     call_command("makemigrations", "--check", "--dry-run", verbosity=0)
 
 
-def test_every_index_says_which_query_it_serves() -> None:
-    lines = [line.strip() for line in inspect.getsource(Event).splitlines()]
+@pytest.mark.parametrize("model", [Event, Tally, Emitter])
+def test_every_index_says_which_query_it_serves(model: type[models.Model]) -> None:
+    lines = [line.strip() for line in inspect.getsource(model).splitlines()]
 
     assert all(
         lines[number - 1].startswith("#") for number, line in enumerate(lines) if line.startswith("models.Index")
     )
+
+
+@pytest.mark.parametrize("table", ["event", "event_tally", "emitter"])
+def test_every_unique_key_begins_with_the_project(table: str, db: None) -> None:
+    """What Citus distributes a table by has to be in each of them."""
+    keys = [names for names, primary, _ in indexes_of(table) if primary]
+
+    assert keys
+    assert {names[0] for names in keys} == {"project_id"}
 
 
 def test_a_migration_backward_and_forward_leaves_a_table_that_is_ready(db: None, api: Api) -> None:

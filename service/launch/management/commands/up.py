@@ -23,7 +23,9 @@ from service.projects import operations
 from service.settings import env, env_int, env_secret
 
 THREADS = 2 * (os.cpu_count() or 1) + 1  # of each web worker; granian warns of more
+# Jobs that went well leave nothing behind: there is one each minute.
 WORKER = [sys.executable, "manage.py", "procrastinate", "worker", "--shutdown-graceful-timeout", "8"]
+WORKER += ["--delete-jobs", "successful"]
 
 
 class Command(BaseCommand):

@@ -1,8 +1,8 @@
-"""Read a request's body within its limits. Knows nothing of events."""
+"""Read a request's body within its limits. Knows nothing of what it holds."""
 
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from io import BytesIO
 
 from django.http import HttpRequest
@@ -10,6 +10,8 @@ from django.http import HttpRequest
 from service.api import limits
 from service.api.draining import body_stream
 from service.api.problems import Problem
+
+JSON = "application/json"
 
 
 class BodyProblem(Problem):
@@ -36,6 +38,23 @@ class UnsupportedMedia(BodyProblem):
     status_code = 415
     title = "The body is of a kind that isn't taken here"
     field = "Content-Type"
+
+
+def read_json(request: HttpRequest, limit: int) -> bytes:
+    """Return the body of ``request``, which says that it is JSON, and holds ``limit`` bytes at the most."""
+    check_media_type(request, {JSON})
+    content = read(request)
+    if len(content) > limit:
+        raise too_large("body", limit)
+    return content
+
+
+def check_media_type(request: HttpRequest, known: Collection[str]) -> None:
+    media_type, charset = request.content_type or "", (request.content_params or {}).get("charset", "utf-8")
+    if media_type not in known:
+        raise UnsupportedMedia("unsupported_media_type", f"Content-Type {media_type!r}: send {' or '.join(known)}.")
+    if charset.lower() not in {"utf-8", "utf8"}:
+        raise UnsupportedMedia("unsupported_charset", f"JSON is UTF-8, not {charset}.")
 
 
 def read(request: HttpRequest) -> bytes:
@@ -86,4 +105,4 @@ def inflate(wire: bytes) -> bytes:
 
 
 def too_large(what: str, limit: int) -> TooLarge:
-    return TooLarge("body_too_large", f"The {what} may hold {limit} bytes at the most. Send fewer events at once.")
+    return TooLarge("body_too_large", f"The {what} may hold {limit} bytes at the most. Send less at once.")

@@ -46,6 +46,16 @@ class RefusedError(Exception):
         self.fault = fault
 
 
+def explain(message: str) -> Fault:
+    """Turn msgspec's words for what is wrong into a fault with the attribute's name."""
+    missing = re.match(r"Object missing required field `(\w+)`", message)
+    if missing:
+        return Fault(missing[1], "required", f"The attribute {missing[1]} is missing.")
+    what, _, path = message.partition(" - at ")
+    field = path.removeprefix("`key` in ").strip("`").removeprefix("$").removeprefix(".")
+    return Fault(field, "invalid", f"{what}.")
+
+
 def is_plain(raw: bytes) -> bool:
     """Tell at a glance that an event has no NUL and isn't nested deep; False means only: look closer."""
     return NUL not in raw and raw.count(b"{") + raw.count(b"[") <= limits.DEPTH
@@ -127,3 +137,8 @@ def faults_of_text(text: str, path: str) -> Iterator[Fault]:
 
 def too_deep(path: str) -> Fault:
     return Fault(path, "too_deep", f"Arrays and objects may be nested {limits.DEPTH} deep.")
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with lone surrogates replaced: an answer about them must itself be UTF-8."""
+    return text.encode(errors="replace").decode()
