@@ -13,10 +13,9 @@ from django.db.models.deletion import Collector
 from django.db.models.signals import post_delete, pre_delete
 from django.utils.module_loading import import_string
 
-from emitter import selection
+from emitter import pipeline, selection
 from emitter.conf import Conf, Setting, all_settings, conf
 from emitter.exceptions import ConfigurationError
-from emitter.transport import HttpTransport
 
 MIDDLEWARE = "emitter.middleware.HeliographMiddleware"
 DJANGOS_MIDDLEWARE = (  # which find out who asks, or answer themselves
@@ -25,7 +24,7 @@ DJANGOS_MIDDLEWARE = (  # which find out who asks, or answer themselves
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
 )
-SECRET = (Conf.key, Conf.mask_secret)  # whose value no log of a check should show
+SECRET = (Conf.key, Conf.mask_secret, Conf.proxy)  # whose value no log of a check should show
 
 
 def check_configuration(**kwargs: Any) -> list[CheckMessage]:
@@ -56,9 +55,13 @@ def check_address() -> Iterator[CheckMessage]:
         )
     else:
         try:
-            HttpTransport(conf.url, conf.key)
+            pipeline.make_http_transport()
         except ConfigurationError as error:
-            yield Error(str(error), hint=Conf.url.hint, id="heliograph.E012")
+            yield Error(
+                str(error),
+                hint="It has to do with HELIOGRAPH_URL, _KEY, _PROXY (or HTTPS_PROXY), _CA_FILE or _CLIENT_CERT.",
+                id="heliograph.E012",
+            )
 
 
 def check_signals() -> Iterator[CheckMessage]:

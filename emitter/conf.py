@@ -23,6 +23,10 @@ def is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def is_text_or_none(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
 def is_texts(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
 
@@ -155,7 +159,20 @@ class Conf:
     interval = Setting(
         1.0, is_seconds, "Seconds, up to a day, after which a batch leaves that isn't full.", "heliograph.E009"
     )
-    timeout = Setting(10.0, is_seconds, "Seconds, up to a day, to wait for the service's answer.", "heliograph.E010")
+    timeout = Setting(
+        10.0, is_seconds, "Seconds, up to a day, that one request to the service may take.", "heliograph.E010"
+    )
+    connect_timeout = Setting(
+        5.0, is_seconds, "Seconds, up to a day, of those, to connect to the service.", "heliograph.E040"
+    )
+    proxy = Setting[str | None](
+        None,
+        is_text_or_none,
+        "A proxy's URL, '' for none, or None for what HTTPS_PROXY and NO_PROXY say.",
+        "heliograph.E041",
+    )
+    ca_file = Setting("", is_text, "A file of the certificates, in PEM, that are trusted.", "heliograph.E042")
+    client_cert = Setting("", is_text, "A file with our certificate and its key, both in PEM.", "heliograph.E043")
     shutdown_timeout = Setting(
         2.0, is_seconds, "Seconds, up to a day, that an exit may wait for the rest.", "heliograph.E011"
     )

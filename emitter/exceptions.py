@@ -30,16 +30,21 @@ class DeliveryError(HeliographError):
     """The service didn't take a batch."""
 
     permanent: ClassVar[bool]
+    status: int
 
 
 class TemporaryError(DeliveryError):
-    """The same batch may be taken later, after `retry_after` seconds where the service named them."""
+    """The same batch may be taken later, after `retry_after` seconds where the service named them.
+
+    `status` is its HTTP answer, 0 where there was none that is HTTP.
+    """
 
     permanent = False
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, status: int = 0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.status = status
 
 
 class PermanentError(DeliveryError):

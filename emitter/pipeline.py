@@ -174,9 +174,22 @@ def make_worker() -> Worker:
     return made
 
 
+def make_http_transport() -> HttpTransport:
+    """Return what the settings describe; raise ConfigurationError where they can't be right."""
+    return HttpTransport(
+        conf.url,
+        conf.key.strip(),
+        timeout=conf.timeout,
+        connect_timeout=conf.connect_timeout,
+        proxy=conf.proxy,
+        ca_file=conf.ca_file,
+        client_cert=conf.client_cert,
+    )
+
+
 def make_transport() -> Transport:
     try:
-        return HttpTransport(conf.url, conf.key.strip(), timeout=conf.timeout)
+        return make_http_transport()
     except ConfigurationError as error:
         return Unusable(error)
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emitter import event as event_module
-from emitter.event import EncodingErrors, Event, Result, encodable, encode_batch, stamp, uuid7
+from emitter.event import EncodingErrors, Event, Result, encode, encode_batch, stamp, uuid7
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000_000  # nanoseconds
@@ -104,23 +104,28 @@ def test_an_event_can_be_read_back():
     assert msgspec.json.decode(encode_batch([event]), type=list[Event]) == [event]
 
 
-def test_events_that_cannot_be_encoded_are_found_among_the_others():
+def test_what_cannot_be_encoded_is_told_by_one_of_these_errors():
     circle: dict[str, object] = {}
     circle["self"] = circle
-    good = [an_event(subject=f"shop.Order/{number}") for number in range(3)]
     bad = [an_event(data=circle), an_event(data={"a": object()}), an_event(data={"a": "\ud800"})]
 
-    with pytest.raises(EncodingErrors):
-        encode_batch([good[0], *bad, *good[1:]])
+    for event in bad:
+        with pytest.raises(EncodingErrors):
+            encode(event)
+        with pytest.raises(EncodingErrors):
+            encode_batch([an_event(), event])
 
-    assert encodable([good[0], *bad, *good[1:]]) == good
-    assert not any(encodable([event]) for event in bad)
+
+def test_an_event_alone_is_what_it_is_in_a_batch():
+    events = [an_event(subject=f"shop.Order/{number}") for number in range(3)]
+
+    assert b"[%b]" % b",".join(map(encode, events)) == encode_batch(events)
 
 
 def test_results_add_up():
-    one = Result(accepted=1, duplicates=2, rejected=3, unencodable=4)
+    one = Result(accepted=1, duplicates=2, rejected=3, unencodable=4, unencodable_at=(0,))
 
-    assert one + one == Result(accepted=2, duplicates=4, rejected=6, unencodable=8)
+    assert one + one == Result(accepted=2, duplicates=4, rejected=6, unencodable=8, unencodable_at=(0, 0))
 
 
 def test_uuid7_has_version_variant_and_the_time_of_now():

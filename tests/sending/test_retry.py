@@ -77,7 +77,10 @@ def test_retry_after_as_a_date():
     assert parse_retry_after("Sun, 22 Nov 2026 09:00:00 GMT", NOW) == 0
 
 
-@pytest.mark.parametrize("value", [None, "", "soon", "-1", "1.5", "Sun, 99 Nov 2026 10:01:30 GMT", "²", "\x00"])
+YEAR = "Sun, 22 Nov 99999999999999999999 10:01:30 GMT"
+
+
+@pytest.mark.parametrize("value", [None, "", "soon", "-1", "1.5", "Sun, 99 Nov 2026 10:01:30 GMT", YEAR, "²", "\x00"])
 def test_retry_after_that_cannot_be_read_is_none(value):
     assert parse_retry_after(value, NOW) is None
 
