@@ -39,22 +39,40 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="specver
     data: Any = None  # a dict that JSON can hold, or its JSON as `msgspec.Raw`
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the service takes in one request, as its `meta/` tells; these are its own until it is asked."""
+
+    events: int = 1_000
+    body: int = 5 * 1024 * 1024  # bytes, as they travel
+    inflated: int = 20 * 1024 * 1024  # bytes
+    event: int = 256 * 1024  # bytes of one event's JSON
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """One event the service refused; `id` is None where it couldn't read one."""
+    """One event that was refused, and why.
+
+    `index` is its place in what was handed to `send()`. In an answer of the service, it is the place in its batch, and
+    `id` is None where the service couldn't read one.
+    """
 
     id: str | None = None
     code: str
     detail: str = ""
+    index: int | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a batch. Results of its parts add up."""
+    """What became of a batch. Results of its parts add up.
+
+    From a transport, every event is in one of the four counts, and each refused one in `errors`, with its index.
+    """
 
     accepted: int
     duplicates: int
     rejected: int
     errors: tuple[Refusal, ...] = ()
     unencodable: int = 0  # never sent: found here
+    unencodable_at: tuple[int, ...] = ()  # their indexes
 
     def __add__(self, other: "Result") -> "Result":
         return Result(
@@ -63,7 +81,30 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             rejected=self.rejected + other.rejected,
             errors=self.errors + other.errors,
             unencodable=self.unencodable + other.unencodable,
+            unencodable_at=self.unencodable_at + other.unencodable_at,
         )
+
+
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
+    """What one emitter tells of itself: what it captured, what is still to come, and what will never come.
+
+    Times are RFC 3339. Counters only grow within one emitter.
+    """
+
+    emitterid: uuid.UUID
+    source: str
+    started: str
+    time: str  # the client's clock at sending, from which the service tells its skew
+    versions: dict[str, str]
+    host: str
+    pid: int
+    delivery: str  # "memory" or "outbox"
+    captured: int  # the last sequence number given
+    queued: int = 0
+    spooled: int = 0
+    lost: dict[str, int] = {}  # of those captured, by reason
+    unsent: dict[str, int] = {}  # never numbered, by reason
+    ended: bool = False
 
 
 # What msgspec raises for data it can't write: foreign types, lone surrogates, circles and depth.
@@ -88,6 +129,11 @@ def _encodes(event: Event) -> bool:
     except EncodingErrors:
         return False
     return True
+
+
+def encode(event: Event | Telemetry) -> bytes:
+    """Return the JSON of one; raise one of `EncodingErrors`."""
+    return _encoder.encode(event)
 
 
 _STEP_BACK = 10_000 << 12  # ticks: 10 s, more than clocks are ever slewed
