@@ -33,13 +33,17 @@ class DeliveryError(HeliographError):
 
 
 class TemporaryError(DeliveryError):
-    """The same batch may be taken later, after `retry_after` seconds where the service named them."""
+    """The same batch may be taken later, after `retry_after` seconds where the service named them.
+
+    `status` is its HTTP answer; None where there was none.
+    """
 
     permanent = False
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.status = status
 
 
 class PermanentError(DeliveryError):

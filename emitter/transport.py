@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Timeout, parse_url
 
-from emitter.event import EncodingErrors, Event, Refusal, Result, encodable, encode_batch
+from emitter.event import EncodingErrors, Event, Limits, Refusal, Result, Telemetry, encodable, encode_batch
 from emitter.exceptions import ConfigurationError, DeliveryError, PermanentError, TemporaryError
 from emitter.retry import RETRY, Retry, parse_retry_after
 
@@ -76,6 +76,13 @@ class HttpTransport:
             if error.status != 413:
                 raise
             return self._send_halves(events, timeout, error)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits()
+
+    def report(self, telemetry: Telemetry, *, timeout: float | None = None) -> None:
+        """Drop it: the service has nowhere to put it yet."""
 
     def _send_encodable(self, events: Sequence[Event], timeout: float | None) -> Result:
         sound = encodable(events)
@@ -138,7 +145,7 @@ class HttpTransport:
         message = f"{self._url} answered {status}: {detail}"
         if self._retry.retries(status):
             after = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
-            return TemporaryError(message, retry_after=after)
+            return TemporaryError(message, retry_after=after, status=status)
         return PermanentError(message, status=status, detail=detail)
 
     def _redacted(self, text: str) -> str:
