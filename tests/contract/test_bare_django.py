@@ -140,7 +140,8 @@ def server(bare: Bare) -> Iterator[Server]:
 
 
 def test_the_wheel_holds_the_emitter_and_nothing_else(wheel: Path) -> None:
-    sources = {f"emitter/{file.name}" for file in (live.ROOT / "emitter").iterdir() if file.is_file()}
+    files = (file for file in (live.ROOT / "emitter").rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    sources = {str(file.relative_to(live.ROOT)) for file in files}
 
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
