@@ -40,6 +40,11 @@ def is_modes(value: object) -> bool:
     return isinstance(value, dict) and is_texts(list(value)) and all(mode in modes for mode in value.values())
 
 
+def is_priorities(value: object) -> bool:
+    names = ("low", "normal", "high")
+    return isinstance(value, dict) and is_texts(list(value)) and all(name in names for name in value.values())
+
+
 def is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -54,6 +59,10 @@ def is_batch_size(value: object) -> bool:
 
 def is_seconds(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= DAY
+
+
+def is_seconds_or_never(value: object) -> bool:
+    return is_seconds(value) or (is_number(value) and not value)
 
 
 @dataclass(eq=False, slots=True)
@@ -153,6 +162,22 @@ class Conf:
         0, is_number, "How many proxies stand before this project and set X-Forwarded-For.", "heliograph.E022"
     )
     queue_size = Setting(10_000, is_count, "How many events wait in memory at the most.", "heliograph.E007")
+    queue_bytes = Setting(
+        16 * 1024 * 1024, is_count, "How many bytes of memory they take at the most.", "heliograph.E051"
+    )
+    priorities = Setting[Mapping[str, str]](
+        {}, is_priorities, "A mapping of patterns of types to 'low', 'normal' or 'high'.", "heliograph.E050"
+    )
+    spool = Setting("", is_text, "A directory that keeps events over an outage, or '' for none.", "heliograph.E052")
+    spool_bytes = Setting(
+        256 * 1024 * 1024, is_count, "How many bytes of events that directory may hold.", "heliograph.E053"
+    )
+    telemetry_interval = Setting(
+        60.0,
+        is_seconds_or_never,
+        "Seconds, up to a day, between two reports of counters; 0 for none.",
+        "heliograph.E054",
+    )
     batch_size = Setting(
         500, is_batch_size, "How many events go in one request; the service takes 1000.", "heliograph.E008"
     )

@@ -2,25 +2,28 @@
 
 import atexit
 import os
+import platform
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from uuid import UUID
 
+import django
 from django.conf import settings
 from django.db import connections
 
 from emitter import contexts, frames, payload, transactions
 from emitter.complaints import complain
 from emitter.conf import conf
-from emitter.event import Event, Later, Result, identity, stamp
+from emitter.event import Event, Later, Limits, Result, Telemetry, identity, stamp
 from emitter.exceptions import ConfigurationError, PermanentError
 from emitter.intake import Intake
 from emitter.transactions import Fate
 from emitter.transport import HttpTransport
-from emitter.worker import Transport, Worker
+from emitter.worker import About, Transport, Worker
 
 counts: Counter[str] = Counter()  # what was seen and not sent, by reason: "no_op", "hole", "transaction_full"
 
@@ -166,9 +169,15 @@ def make_worker() -> Worker:
         make_transport(),
         gather=work,
         queue_size=conf.queue_size,
+        queue_bytes=conf.queue_bytes,
+        priorities=conf.priorities,
         batch_size=conf.batch_size,
         interval=conf.interval,
         shutdown_timeout=conf.shutdown_timeout,
+        spool=conf.spool,
+        spool_bytes=conf.spool_bytes,
+        telemetry_interval=conf.telemetry_interval,
+        about=About(source=conf.source or default_source(), versions=versions(), unsent=lambda: dict(counts)),
     )
     atexit.register(made.close)
     return made
@@ -187,6 +196,14 @@ def make_http_transport() -> HttpTransport:
     )
 
 
+def versions() -> dict[str, str]:
+    try:
+        ours = version("django-heliograph")
+    except PackageNotFoundError:  # run from a checkout
+        ours = "unreleased"
+    return {"emitter": ours, "python": platform.python_version(), "django": django.__version__}
+
+
 def make_transport() -> Transport:
     try:
         return make_http_transport()
@@ -197,10 +214,15 @@ def make_transport() -> Transport:
 class Unusable:
     """Stands for a transport where the settings allow none: what is sent is lost, counted and told."""
 
+    limits = Limits()
+
     def __init__(self, error: ConfigurationError) -> None:
         self.error = error
 
     def send(self, events: Sequence[Event], *, timeout: float | None = None) -> Result:
+        raise PermanentError(f"{self.error} See manage.py check.", status=0)
+
+    def report(self, telemetry: Telemetry, *, timeout: float | None = None) -> None:
         raise PermanentError(f"{self.error} See manage.py check.", status=0)
 
     def reset(self) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from django.test import override_settings
 
 from emitter import pipeline
-from emitter.event import Event
+from emitter.event import Event, Limits
 from emitter.worker import Worker
 
 
@@ -32,8 +32,13 @@ class Recorder(Worker):
 
 
 class _Nowhere:
+    limits = Limits()
+
     def send(self, events: Any, *, timeout: float | None = None) -> Any:
         raise AssertionError("a recorder sends nothing")
+
+    def report(self, telemetry: Any, *, timeout: float | None = None) -> None:
+        raise AssertionError("a recorder tells nothing")
 
     def reset(self) -> None:
         pass

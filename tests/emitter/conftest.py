@@ -10,7 +10,7 @@ from django.db.models.signals import post_migrate
 
 from emitter import pipeline
 from emitter.complaints import complain
-from emitter.event import Event, Result, encode_batch
+from emitter.event import Event, Limits, Result, Telemetry, encode_batch
 from emitter.worker import Worker
 
 
@@ -24,12 +24,17 @@ def bare_flush() -> None:
 class Shelf:
     """A transport that keeps events in memory."""
 
+    limits = Limits()
+
     def __init__(self) -> None:
         self.events: list[Event] = []
 
     def send(self, events: Sequence[Event], *, timeout: float | None = None) -> Result:
         self.events.extend(msgspec.json.decode(encode_batch(events), type=list[Event]))
         return Result(accepted=len(events), duplicates=0, rejected=0)
+
+    def report(self, telemetry: Telemetry, *, timeout: float | None = None) -> None:
+        pass
 
     def reset(self) -> None:
         self.events.clear()

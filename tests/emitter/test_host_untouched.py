@@ -434,7 +434,8 @@ MODULES = [importlib.import_module(f"emitter.{each.name}") for each in pkgutil.i
 # What runs at the start or on request, in the sending thread, or is the wrapping itself.
 APART = {
     "emitter.apps", "emitter.checks", "emitter.testing", "emitter.worker", "emitter.transport", "emitter.retry",
-    "emitter.conf", "emitter.exceptions",
+    "emitter.conf", "emitter.exceptions", "emitter.delivery", "emitter.estate", "emitter.filelock", "emitter.parking",
+    "emitter.records", "emitter.segments", "emitter.spool", "emitter.tally",
 }  # fmt: skip
 WRAPPING = {
     "bulk.tell", "bulk.written", "frames.bound", "frames.entered", "frames.carried", "frames.cause",

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 from msgspec.structs import replace
 
 from emitter import transactions
-from emitter.event import Event, Result, encode_batch
+from emitter.event import Event, Limits, Result, Telemetry, encode_batch
 from emitter.worker import Worker
 from tests.equivalence import contender, state, tally
 from tests.equivalence.replay import Replay
@@ -35,12 +35,17 @@ def on_the_wire(events: list[Event]) -> list[Event]:
 class Shelf:
     """A transport that keeps events in memory."""
 
+    limits = Limits()
+
     def __init__(self) -> None:
         self.events: list[Event] = []
 
     def send(self, events: list[Event], *, timeout: float | None = None) -> Result:
         self.events.extend(on_the_wire(events))
         return Result(accepted=len(events), duplicates=0, rejected=0)
+
+    def report(self, telemetry: Telemetry, *, timeout: float | None = None) -> None:
+        pass
 
     def reset(self) -> None:
         self.events.clear()

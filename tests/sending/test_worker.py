@@ -18,81 +18,15 @@ from pathlib import Path
 import pytest
 
 from emitter.complaints import QUIET
-from emitter.event import Event, Refusal, Result, encode_batch, stamp, uuid7
+from emitter.event import Limits, Refusal, encode_batch, uuid7
 from emitter.exceptions import PermanentError, TemporaryError
-from emitter.retry import Retry
 from emitter.transport import HttpTransport
-from emitter.worker import Worker
+from emitter.worker import REASONS, Worker
+from tests.sending.cast import NEVER, PATIENCE, Clock, FakeService, Policy, an_event, put, taken
 
-PATIENCE = 10.0  # seconds, for what takes milliseconds unless it is broken
-NEVER = 3600.0  # seconds, for what a test must not wait for
-NOTHING_LOST = {"queue_full": 0, "refused": 0, "failed_permanently": 0, "unencodable": 0, "shutdown": 0}
+NOTHING_LOST = dict.fromkeys(REASONS, 0)
 
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-
-
-def an_event():
-    identity, moment = stamp()
-    return Event(id=identity, time=moment, source="/shop/web", type="t")
-
-
-def taken(events, **counts):
-    return Result(**{"accepted": len(events), "duplicates": 0, "rejected": 0, **counts})
-
-
-class FakeService:
-    """A transport that keeps what it is sent; `answers` are raised, called or returned in turn, then all is taken."""
-
-    def __init__(self):
-        self.batches = []
-        self.timeouts = []
-        self.answers = []
-        self.resets = 0
-        self.open = threading.Event()  # while clear, the service hangs
-        self.open.set()
-        self.called = threading.Semaphore(0)
-
-    def send(self, events, *, timeout=None):
-        self.batches.append([int(event.sequence) for event in events])
-        self.timeouts.append(timeout)
-        self.called.release()
-        assert self.open.wait(PATIENCE)
-        answer = self.answers.pop(0) if self.answers else taken
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer(events)
-
-    def reset(self):
-        self.resets += 1
-
-    def wait_for_call(self):
-        assert self.called.acquire(timeout=PATIENCE)
-
-    @property
-    def sequences(self):
-        return [sequence for batch in self.batches for sequence in batch]
-
-
-class Policy(Retry):
-    """Waits always the same, and keeps what it was asked."""
-
-    __slots__ = ("asked", "seconds")
-
-    def __init__(self, seconds=0.0):
-        object.__setattr__(self, "asked", [])
-        object.__setattr__(self, "seconds", seconds)
-
-    def delay(self, attempt, retry_after=None, random=None):
-        self.asked.append((attempt, retry_after))
-        return self.seconds
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
@@ -135,10 +69,6 @@ def no_thread_starts(monkeypatch):
         raise RuntimeError("can't start new thread at interpreter shutdown")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-
-
-def put(worker, number):
-    return [worker.put(an_event()) for _ in range(number)]
 
 
 def threads():
@@ -260,7 +190,7 @@ def test_an_event_can_be_put_by_what_interrupts_putting(make, service):
 # What is lost, and what is told of it
 
 
-def test_a_full_queue_drops_what_is_new_and_the_numbers_show_it(make, service):
+def test_a_full_queue_drops_what_is_oldest_and_the_numbers_show_it(make, service):
     worker = make(batch_size=2, queue_size=5)
     service.open.clear()
     put(worker, 2)
@@ -269,11 +199,11 @@ def test_a_full_queue_drops_what_is_new_and_the_numbers_show_it(make, service):
     kept = put(worker, 8)
     service.open.set()
 
-    assert kept == [True] * 5 + [False] * 3
+    assert kept == [True] * 8
     assert worker.flush(PATIENCE)
     put(worker, 1)
     assert worker.flush(PATIENCE)
-    assert service.sequences == [1, 2, 3, 4, 5, 6, 7, 11]
+    assert service.sequences == [1, 2, 6, 7, 8, 9, 10, 11]
     assert worker.counts == {**NOTHING_LOST, "queue_full": 3}
 
 
@@ -356,7 +286,8 @@ def test_the_queue_fills_while_the_worker_waits_to_try_again(make, service):
     put(worker, 2)
     service.wait_for_call()
 
-    assert put(worker, 5) == [True] * 4 + [False]
+    assert put(worker, 5) == [True] * 5
+    assert worker.counts == {**NOTHING_LOST, "queue_full": 1}
     assert service.batches == [[1, 2]]
 
 
@@ -380,7 +311,7 @@ def test_items_refused_and_unencodable_are_counted_and_told(make, service, log):
     put(worker, 9)
 
     assert worker.flush(PATIENCE)
-    assert worker.counts == {**NOTHING_LOST, "refused": 3, "unencodable": 2}
+    assert worker.counts == {**NOTHING_LOST, "refused": 2, "too_large": 1, "unencodable": 2}
     assert log("WARNING") == [
         "The service refused 3 events: too_large, too_old",
         "2 events can't be written as JSON",
@@ -707,13 +638,16 @@ def test_close_at_interpreter_exit(last_put):
     """The handler registered last runs first: the event put there may be the first one, when no thread starts."""
     script = f"""
         import atexit
-        from emitter.event import Event, Result, stamp
+        from emitter.event import Event, Limits, Result, stamp
         from emitter.worker import Worker
 
         class Printer:
+            limits = Limits()
+
             def send(self, events, *, timeout=None):
                 print("sent", *[event.sequence for event in events], flush=True)
                 return Result(accepted=len(events), duplicates=0, rejected=0)
+            def report(self, telemetry, *, timeout=None): pass
             def reset(self): pass
 
         def event():
@@ -784,7 +718,7 @@ def test_a_child_begins_empty_and_as_another_emitter(make, service):
     assert (inherited, sequences, flushed, resets) == (NOTHING_LOST, [1, 2, 3], True, 1)
     assert service.resets == 0
     assert worker.flush(PATIENCE)
-    assert service.sequences == [1, 2, 3, 4, 5]
+    assert service.sequences == [3, 4, 5, 6, 7]
     assert worker.counts == {**NOTHING_LOST, "queue_full": 2}
 
 
@@ -838,6 +772,8 @@ def test_a_fork_python_was_not_told_of_is_noticed(make, service, no_thread_start
 class File:
     """A transport that appends to a file, which parents and children share."""
 
+    limits = Limits()
+
     def __init__(self, path):
         self.path = path
 
@@ -845,6 +781,9 @@ class File:
         with self.path.open("ab", buffering=0) as file:
             file.write(encode_batch(events) + b"\n")
         return taken(events)
+
+    def report(self, telemetry, *, timeout=None):
+        pass
 
     def reset(self):
         pass
