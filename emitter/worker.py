@@ -45,7 +45,8 @@ class Worker:
 
     The queue holds `queue_size` events of `queue_bytes`, beside the one batch being sent; when it is full, the oldest
     of the lowest class goes, see `Backlog`. A batch leaves when it has `batch_size` events or `interval` seconds have
-    passed. The threads start with the first event. With `spool`, a directory, events go there when the queue is half
+    passed. The threads start with the first event, or with `start()`. ``gather`` is to put what is kept elsewhere, and
+    is called before anything is taken. With `spool`, a directory, events go there when the queue is half
     full, or the service is away, and at the end. A forked child starts empty, as a new emitter: what was queued or
     spooled is the parent's to send.
     """
@@ -66,8 +67,10 @@ class Worker:
         telemetry_interval: float = 60.0,
         about: About | None = None,
         clock: Callable[[], float] = time.monotonic,
+        gather: Callable[[], None] = lambda: None,
     ) -> None:
         self._transport = transport
+        self._gather = gather
         self._retry = retry
         self._queue_size = queue_size
         self._queue_bytes = queue_bytes
@@ -158,6 +161,13 @@ class Worker:
 
     # For everybody
 
+    def start(self) -> None:
+        """Have the thread run, should nothing be put for now."""
+        self._notice_fork()
+        with self._lock:
+            if self._thread is None and self._deadline is None:
+                self._start()
+
     def put(self, event: Event) -> bool:
         """Number the event and queue it; False when it was dropped. Never raises, nor waits for network or disk.
 
@@ -186,6 +196,7 @@ class Worker:
     def flush(self, timeout: float) -> bool:
         """Send what was put until now; False when `timeout` seconds didn't do for all to be taken or dropped."""
         self._notice_fork()
+        self._gather()
         with self._lock:
             target = self._awaited = self._captured
             self._changed.notify_all()
@@ -200,6 +211,7 @@ class Worker:
         self._notice_fork()
         seconds = self._shutdown_timeout if timeout is None else timeout
         reserve = 0.0 if self._spool is None else min(RESERVE, seconds / 4)
+        self._gather()
         with self._lock:
             if self._deadline is not None:
                 return
@@ -264,6 +276,7 @@ class Worker:
         try:
             with self._lock:
                 self._changed.wait_for(self._is_due, self._patience())
+            self._gather()
             if self._deadline is None:
                 if not self._delivery.waits and self._pick():
                     self._deliver()
