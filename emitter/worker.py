@@ -34,7 +34,7 @@ __all__ = ["REASONS", "About", "Transport", "Worker"]
 logger = logging.getLogger("heliograph")
 
 BATCH_BYTES = 4 * 1024 * 1024  # of events in memory, which a request of 5 MiB surely holds
-CHUNK = 1_000  # events that are written to disk at once
+CHUNK = 10_000  # events that are written to disk at once: each write may wait for the interpreter, whatever its size
 SPILL_EVERY = 1.0  # seconds, at the least, between two such while the service is away
 RESERVE = 0.5  # seconds of an exit, or a quarter of it, that are for the disk
 REPORT_TIMEOUT = 3.0  # seconds that events wait for telemetry at the most
@@ -510,15 +510,16 @@ class Worker:
         while moved and self._backlog.length and self._deadline is None:
             with self._disk:
                 with self._lock:
-                    items = self._moving = self._backlog.take(CHUNK, self._batch_bytes)
+                    items = self._moving = self._backlog.take(CHUNK, self._half_bytes)
                 done = 0
                 try:
                     done = spool.keep(items)
                 finally:
                     self._moved(items[done:], spool)
                 moved = done == len(items)
-        self._spill_at = self._clock() + SPILL_EVERY
-        self._save()
+        if self._clock() >= self._spill_at:
+            self._spill_at = self._clock() + SPILL_EVERY
+            self._save()
 
     def _moved(self, rest: list[Event], spool: Spool) -> None:
         with self._lock:
