@@ -66,6 +66,7 @@ class Folder:
         self._lowest: dict[int, int] = {}  # the lowest sequence number in each file that was written here
         self._writing: io.FileIO | None = None
         self._written = 0
+        self._gone: list[int] = []  # files that are done, and to be removed
         self._unsynced: deque[io.FileIO] = deque()
         self._reading = self._ahead = Position(1)
         self._next = 1
@@ -252,6 +253,7 @@ class Folder:
         for number in [each for each in self._counts if each < self._reading.segment]:
             del self._counts[number]
             self._lowest.pop(number, None)
+            self._gone.append(number)
         return corrupt
 
     # What outlives the process
@@ -267,9 +269,8 @@ class Folder:
             if sync:
                 os.fsync(file.fileno())
         new.replace(self.path / COUNTERS)
-        for number in self._files():
-            if number < at.segment:
-                self._file(number).unlink(missing_ok=True)
+        while self._gone:
+            self._file(self._gone.pop()).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove all there is, and own it no more."""

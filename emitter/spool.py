@@ -151,9 +151,12 @@ class Spool:
                 self._my_folder().save(telemetry, sync=sync)
 
     def sync(self) -> None:
-        """Have what was written on the disk itself. May take long, and needs no lock."""
+        """Have what was written on the disk itself, and look how much there is. May take long, and needs no lock."""
         if self._mine is not None:
             self._mine.sync()
+        if self.has_more and self._clock() >= self._measured_until:
+            with self._trouble("looked through", pause=False):
+                self._measure()
 
     def park(self, items: Sequence[Parked]) -> bool:
         """Keep what was refused; False where not all of it could be."""
@@ -202,12 +205,14 @@ class Spool:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _room(self) -> int:
-        """Bytes that may still be written, by what is there now, or was a second ago and left plenty."""
-        now = self._clock()
-        if now >= self._measured_until or self._left < PLENTY:
-            self._left = self._limit - sum(used(path) for path in self._folders())
-            self._measured_until = now + 1.0
+        """Bytes that may still be written; while there is plenty, by what was there a second ago."""
+        if self._left < PLENTY:
+            self._measure()
         return self._left
+
+    def _measure(self) -> None:
+        self._left = self._limit - sum(used(path) for path in self._folders())
+        self._measured_until = self._clock() + 1.0
 
     def _fill(self) -> None:
         self.is_full = True

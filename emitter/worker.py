@@ -34,7 +34,7 @@ __all__ = ["REASONS", "About", "Transport", "Worker"]
 logger = logging.getLogger("heliograph")
 
 BATCH_BYTES = 4 * 1024 * 1024  # of events in memory, which a request of 5 MiB surely holds
-CHUNK = 1_000  # events that are written to disk at once
+CHUNK = 10_000  # events that are written to disk at once: each write may wait for the interpreter, whatever its size
 SPILL_EVERY = 1.0  # seconds, at the least, between two such while the service is away
 RESERVE = 0.5  # seconds of an exit, or a quarter of it, that are for the disk
 REPORT_TIMEOUT = 3.0  # seconds that events wait for telemetry at the most
@@ -45,8 +45,8 @@ class Worker:
 
     The queue holds `queue_size` events of `queue_bytes`, beside the one batch being sent; when it is full, the oldest
     of the lowest class goes, see `Backlog`. A batch leaves when it has `batch_size` events or `interval` seconds have
-    passed. The threads start with the first event, or `start()`. ``gather`` is to put what is kept elsewhere, and is
-    called before anything is taken. With `spool`, a directory, events go there when the queue is half
+    passed. The threads start with the first event, or with `start()`. ``gather`` is to put what is kept elsewhere, and
+    is called before anything is taken. With `spool`, a directory, events go there when the queue is half
     full, or the service is away, and at the end. A forked child starts empty, as a new emitter: what was queued or
     spooled is the parent's to send.
     """
@@ -161,6 +161,13 @@ class Worker:
 
     # For everybody
 
+    def start(self) -> None:
+        """Have the thread run, should nothing be put for now."""
+        self._notice_fork()
+        with self._lock:
+            if self._thread is None and self._deadline is None:
+                self._start()
+
     def put(self, event: Event) -> bool:
         """Number the event and queue it; False when it was dropped. Never raises, nor waits for network or disk.
 
@@ -186,13 +193,6 @@ class Worker:
                 self._changed.notify_all()
             return True
 
-    def start(self) -> None:
-        """Have the threads run, should nothing be put for now."""
-        self._notice_fork()
-        with self._lock:
-            if self._thread is None and self._deadline is None:
-                self._start()
-
     def flush(self, timeout: float) -> bool:
         """Send what was put until now; False when `timeout` seconds didn't do for all to be taken or dropped."""
         self._notice_fork()
@@ -209,9 +209,9 @@ class Worker:
         exit; idempotent.
         """
         self._notice_fork()
-        self._gather()
         seconds = self._shutdown_timeout if timeout is None else timeout
         reserve = 0.0 if self._spool is None else min(RESERVE, seconds / 4)
+        self._gather()
         with self._lock:
             if self._deadline is not None:
                 return
@@ -510,15 +510,16 @@ class Worker:
         while moved and self._backlog.length and self._deadline is None:
             with self._disk:
                 with self._lock:
-                    items = self._moving = self._backlog.take(CHUNK, self._batch_bytes)
+                    items = self._moving = self._backlog.take(CHUNK, self._half_bytes)
                 done = 0
                 try:
                     done = spool.keep(items)
                 finally:
                     self._moved(items[done:], spool)
                 moved = done == len(items)
-        self._spill_at = self._clock() + SPILL_EVERY
-        self._save()
+        if self._clock() >= self._spill_at:
+            self._spill_at = self._clock() + SPILL_EVERY
+            self._save()
 
     def _moved(self, rest: list[Event], spool: Spool) -> None:
         with self._lock:

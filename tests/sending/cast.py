@@ -102,9 +102,9 @@ def put(worker, number):
     return [worker.put(an_event()) for _ in range(number)]
 
 
-def eventually(condition):
+def eventually(condition, patience=PATIENCE):
     """Wait until the condition holds, and return what it gave."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not (found := condition()):
         assert time.monotonic() < deadline, "It never came true."
         time.sleep(0.002)

@@ -15,9 +15,15 @@ import msgspec
 import pytest
 
 from emitter.segments import State
-from tests.sending.cast import eventually
+from emitter.spool import SCAN
+from tests.sending import cast
 
 ROOT = Path(__file__).parents[2]
+
+
+def eventually(condition):
+    """Wait longer than a process waits until it looks again for what others have left."""
+    return cast.eventually(condition, patience=3 * SCAN)
 
 
 class Server(ThreadingHTTPServer):
