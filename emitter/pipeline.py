@@ -24,7 +24,7 @@ from emitter.worker import Transport, Worker
 
 counts: Counter[str] = Counter()  # what was seen and not sent, by reason: "no_op", "hole", "transaction_full"
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # reentrant: a signal handler may save a model while its own thread is in here
 _worker: Worker | None = None
 
 Stamp = tuple[UUID, str]
@@ -159,6 +159,16 @@ def worker() -> Worker:
             if _worker is None:
                 _worker = make_worker()
     return _worker
+
+
+def renew_lock() -> None:
+    """Take a new lock, as a forked child must: a thread that isn't there may hold the parent's."""
+    global _lock  # noqa: PLW0603  # it guards the one worker a process
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
+    os.register_at_fork(after_in_child=renew_lock)
 
 
 def make_worker() -> Worker:
