@@ -1,6 +1,5 @@
 """From a captured signal to the worker's queue: identity, cause, context, and the wait for the transaction."""
 
-import atexit
 import os
 import threading
 from collections import Counter
@@ -12,7 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connections
 
-from emitter import contexts, frames, payload, transactions
+from emitter import contexts, ends, frames, payload, transactions
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.event import Event, Later, Result, identity, stamp
@@ -180,7 +179,8 @@ def make_worker() -> Worker:
         interval=conf.interval,
         shutdown_timeout=conf.shutdown_timeout,
     )
-    atexit.register(made.close)
+    ends.before(made.close)
+    ends.warn_without_threads()
     return made
 
 
@@ -195,6 +195,12 @@ def make_http_transport() -> HttpTransport:
         ca_file=conf.ca_file,
         client_cert=conf.client_cert,
     )
+
+
+def close() -> None:
+    """Send what was captured, for as long as an exit may take, and take no more: this process is about to end."""
+    if _worker is not None:
+        _worker.close()
 
 
 def make_transport() -> Transport:
