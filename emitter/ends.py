@@ -48,5 +48,18 @@ def warn_without_threads() -> None:
         complain("uwsgi", "uWSGI runs without enable-threads: events leave during later requests, or at the end.")
 
 
+def is_before_forks_of_uwsgi() -> bool:
+    """Say whether uWSGI is going to fork its workers from this process.
+
+    It lets go of Python's lock for that. A worker forked while a thread of ours has it waits for it for ever, so that
+    there must be no thread here.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is None or uwsgi.worker_id():
+        return False
+    master: int = uwsgi.masterpid()
+    return master == os.getpid() or (master == 0 and uwsgi.numproc > 1)
+
+
 def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else name

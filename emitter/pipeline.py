@@ -21,7 +21,9 @@ from emitter.transactions import Fate
 from emitter.transport import HttpTransport
 from emitter.worker import Transport, Worker
 
-counts: Counter[str] = Counter()  # what was seen and not sent, by reason: "no_op", "hole", "transaction_full"
+counts: Counter[str] = (
+    Counter()
+)  # what was seen and not sent, by reason: "no_op", "hole", "transaction_full", "before_fork"
 
 _lock = threading.RLock()  # reentrant: a signal handler may save a model while its own thread is in here
 _worker: Worker | None = None
@@ -131,7 +133,11 @@ def default_source() -> str:
 def put(event: Event | Later) -> None:
     """Have ``event`` queued. Never raises: after a commit, Django would pass the error on to the project."""
     try:
-        _intake.put(event)
+        if ends.is_before_forks_of_uwsgi():
+            counts["before_fork"] += 1
+            complain("before_fork", "What uWSGI captures before it forks can't be sent: set lazy-apps = true")
+        else:
+            _intake.put(event)
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("put", "An event could not be queued", error)
 
@@ -144,7 +150,12 @@ def accept(event: Event) -> None:
         complain("put", "An event could not be queued", error)
 
 
-_intake = Intake(accept, wake=lambda: worker().start())
+def wake() -> None:
+    if not ends.is_before_forks_of_uwsgi():
+        worker().start()
+
+
+_intake = Intake(accept, wake)
 work = _intake.work  # queue what was captured until now
 if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
     os.register_at_fork(after_in_child=_intake.begin)
@@ -160,14 +171,15 @@ def worker() -> Worker:
     return _worker
 
 
-def renew_lock() -> None:
-    """Take a new lock, as a forked child must: a thread that isn't there may hold the parent's."""
+def begin_in_child() -> None:
+    """Take a new lock, as a thread that isn't there may hold the parent's, and count anew."""
     global _lock  # noqa: PLW0603  # it guards the one worker a process
     _lock = threading.RLock()
+    counts.clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
-    os.register_at_fork(after_in_child=renew_lock)
+    os.register_at_fork(after_in_child=begin_in_child)
 
 
 def make_worker() -> Worker:
