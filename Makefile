@@ -5,7 +5,7 @@ RUN := $(UV) run --locked
 # Some other project's active virtual environment would only make uv warn.
 unexport VIRTUAL_ENV
 
-.PHONY: help up demo test test-matrix lint bench-ingest bench-emitter openapi
+.PHONY: help up demo test test-matrix lint bench-ingest bench-emitter bench-throughput openapi
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -33,6 +33,9 @@ bench-ingest: $(UV) ## measure how many events a second are stored
 
 bench-emitter: $(UV) ## measure what capturing adds to a save, beside other libraries (ARGS="--rounds 3")
 	@$(RUN) --group bench python -m benchmarks.emitter $(ARGS)
+
+bench-throughput: $(UV) ## measure how many events a second one process delivers, beside other SDKs (ARGS="--rounds 3")
+	@$(RUN) --group bench python -m benchmarks.throughput $(ARGS)
 
 openapi: $(UV) ## write openapi.yaml from the code
 	@$(RUN) python manage.py spectacular --file openapi.yaml

@@ -9,12 +9,12 @@ class EmitterConfig(AppConfig):
     verbose_name = "Heliograph"
 
     def ready(self) -> None:
-        from emitter import checks, commands, receivers, selection, tasks
+        from emitter import checks, commands, lifespan, receivers, selection, tasks
         from emitter.complaints import complain
 
         register(checks.check_configuration)
         setting_changed.connect(selection.forget, dispatch_uid="heliograph.forget")
-        for connect in (receivers.connect, commands.wrap, tasks.connect):
+        for connect in (receivers.connect, commands.wrap, tasks.connect, lifespan.connect):
             try:
                 connect()
             except Exception as error:  # noqa: BLE001  # the edge to the host project, which starts all the same

@@ -1,6 +1,5 @@
 """From a captured signal to the worker's queue: identity, cause, context, and the wait for the transaction."""
 
-import atexit
 import os
 import platform
 import threading
@@ -15,7 +14,7 @@ import django
 from django.conf import settings
 from django.db import connections
 
-from emitter import contexts, frames, payload, transactions
+from emitter import contexts, ends, frames, payload, transactions
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.event import Event, Later, Limits, Result, Telemetry, identity, stamp
@@ -25,9 +24,11 @@ from emitter.transactions import Fate
 from emitter.transport import HttpTransport
 from emitter.worker import About, Transport, Worker
 
-counts: Counter[str] = Counter()  # what was seen and not sent, by reason: "no_op", "hole", "transaction_full"
+counts: Counter[str] = (
+    Counter()
+)  # what was seen and not sent, by reason: "no_op", "hole", "transaction_full", "before_fork"
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # reentrant: a signal handler may save a model while its own thread is in here
 _worker: Worker | None = None
 
 Stamp = tuple[UUID, str]
@@ -135,7 +136,11 @@ def default_source() -> str:
 def put(event: Event | Later) -> None:
     """Have ``event`` queued. Never raises: after a commit, Django would pass the error on to the project."""
     try:
-        _intake.put(event)
+        if ends.is_before_forks_of_uwsgi():
+            counts["before_fork"] += 1
+            complain("before_fork", "What uWSGI captures before it forks can't be sent: set lazy-apps = true")
+        else:
+            _intake.put(event)
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("put", "An event could not be queued", error)
 
@@ -148,7 +153,12 @@ def accept(event: Event) -> None:
         complain("put", "An event could not be queued", error)
 
 
-_intake = Intake(accept, wake=lambda: worker().start())
+def wake() -> None:
+    if not ends.is_before_forks_of_uwsgi():
+        worker().start()
+
+
+_intake = Intake(accept, wake)
 work = _intake.work  # queue what was captured until now
 if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
     os.register_at_fork(after_in_child=_intake.begin)
@@ -162,6 +172,17 @@ def worker() -> Worker:
             if _worker is None:
                 _worker = make_worker()
     return _worker
+
+
+def begin_in_child() -> None:
+    """Take a new lock, as a thread that isn't there may hold the parent's, and count anew."""
+    global _lock  # noqa: PLW0603  # it guards the one worker a process
+    _lock = threading.RLock()
+    counts.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
+    os.register_at_fork(after_in_child=begin_in_child)
 
 
 def make_worker() -> Worker:
@@ -179,7 +200,8 @@ def make_worker() -> Worker:
         telemetry_interval=conf.telemetry_interval,
         about=About(source=conf.source or default_source(), versions=versions(), unsent=lambda: dict(counts)),
     )
-    atexit.register(made.close)
+    ends.before(made.close)
+    ends.warn_without_threads()
     return made
 
 
@@ -202,6 +224,12 @@ def versions() -> dict[str, str]:
     except PackageNotFoundError:  # run from a checkout
         ours = "unreleased"
     return {"emitter": ours, "python": platform.python_version(), "django": django.__version__}
+
+
+def close() -> None:
+    """Send what was captured, for as long as an exit may take, and take no more: this process is about to end."""
+    if _worker is not None:
+        _worker.close()
 
 
 def make_transport() -> Transport:

@@ -29,6 +29,7 @@ _running: dict[str, ExitStack] = {}  # what is to be left when the task ends, by
 def connect() -> None:
     """Connect to the task libraries that are installed."""
     listen("celery.signals", before_task_publish=publish, task_prerun=begin_celery, task_postrun=end)
+    listen("celery.signals", worker_process_shutdown=leave)
     # since Django 6.0
     listen("django.tasks.signals", task_enqueued=enqueued, task_started=begin_django, task_finished=end_django)
 
@@ -78,6 +79,14 @@ def end(task_id: str = "", **_: Any) -> None:
         _running.pop(task_id, ExitStack()).close()
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("tasks", "A task's context could not be left", error)
+
+
+def leave(**_: Any) -> None:
+    """Send what a process of Celery's pool has captured: it ends by ``os._exit``, right after this."""
+    try:
+        pipeline.close()
+    except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+        complain("celery", "Events may be lost at the end of a worker's process", error)
 
 
 def enqueued(sender: Any, task_result: Any, **_: Any) -> None:

@@ -4,6 +4,7 @@ Knows the service's contract (`POST events/`, `POST telemetry/`, `GET meta/`), n
 try again. Never logs.
 """
 
+import encodings.idna  # noqa: F401  # connecting would import it, and a child forked meanwhile wait for that for ever
 import gzip
 import platform
 import time
