@@ -14,6 +14,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ logger = logging.getLogger("heliograph")
 BATCH_BYTES = 4 * 1024 * 1024  # of events in memory, which a request of 5 MiB surely holds
 CHUNK = 10_000  # events that are written to disk at once: each write may wait for the interpreter, whatever its size
 SPILL_EVERY = 1.0  # seconds, at the least, between two such while the service is away
+GIVE_WAY = 0.001  # seconds that a capture waits for the disk where the queue is all but full, and would lose events
 RESERVE = 0.5  # seconds of an exit, or a quarter of it, that are for the disk
 REPORT_TIMEOUT = 3.0  # seconds that events wait for telemetry at the most
 
@@ -103,6 +105,7 @@ class Worker:
         self._half = max(1, self._queue_size // 2)
         self._marks = (self._batch_size, self._half)
         self._half_bytes = max(1, self._queue_bytes // 2)
+        self._crowded, self._crowded_bytes = self._queue_size * 3 // 4, self._queue_bytes * 3 // 4
         self._thread: threading.Thread | None = None
         self._spiller: threading.Thread | None = None
         self._hand: list[Event] = []  # the batch being sent
@@ -169,9 +172,10 @@ class Worker:
                 self._start()
 
     def put(self, event: Event) -> bool:
-        """Number the event and queue it; False when it was dropped. Never raises, nor waits for network or disk.
+        """Number the event and queue it; False when it was dropped. Never raises, nor waits for the network.
 
-        A dropped event has taken its number, so that the gap tells the service of the loss.
+        With a spool, it waits a millisecond where the queue is three quarters full: the thread that writes to disk
+        gets the interpreter then. A dropped event has taken its number, so that the gap tells the service of the loss.
         """
         if self._pid != os.getpid():
             self._notice_fork()
@@ -191,7 +195,9 @@ class Worker:
             length, size = backlog.length, backlog.size
             if length in self._marks or before < self._batch_bytes <= size or before < self._half_bytes <= size:
                 self._changed.notify_all()
-            return True
+        if length >= self._crowded or size >= self._crowded_bytes:
+            self._give_way()
+        return True
 
     def flush(self, timeout: float) -> bool:
         """Send what was put until now; False when `timeout` seconds didn't do for all to be taken or dropped."""
@@ -227,6 +233,12 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the host's exit is none of our faults' business
             self._gave_up = True
             self._complaints.warn("fault", "There is a fault in the emitter", error)
+
+    def _give_way(self) -> None:
+        """Leave the interpreter to the thread that writes to disk, which may hardly get it from one that is busy."""
+        if self._spool is not None and self._spool.is_ready:
+            with suppress(Exception):  # gevent's sleep in a callback of its loop
+                time.sleep(GIVE_WAY)
 
     @property
     def _full(self) -> str:
@@ -519,7 +531,6 @@ class Worker:
                 moved = done == len(items)
         if self._clock() >= self._spill_at:
             self._spill_at = self._clock() + SPILL_EVERY
-            self._save()
 
     def _moved(self, rest: list[Event], spool: Spool) -> None:
         with self._lock:
@@ -576,8 +587,8 @@ class Worker:
         """Send telemetry: True when it was taken, False when it never will be, None when it may be later."""
         try:
             self._transport.report(telemetry, timeout=timeout)
-        except TemporaryError as error:
-            self._complaints.warn("telemetry", f"The service didn't take the emitter's counters: {error}")
+        except TemporaryError as error:  # an outage is told once, whatever it is met with
+            self._complaints.warn("unreachable", f"The service didn't take the emitter's counters: {error}")
             return None
         except PermanentError as error:
             self._complaints.warn("telemetry", f"The service didn't take the emitter's counters: {error}")
