@@ -3,7 +3,6 @@
 Knows no Django, no network and no queue. What `data` holds was made JSON-safe before it came here.
 """
 
-import os
 import random
 import threading
 import time
@@ -12,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
+
+from emitter import forks
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="specversion", tag="1.0"):
@@ -189,7 +190,7 @@ class _Mint:
     far in the future are refused.
     """
 
-    __slots__ = ("_date", "_last", "_lock", "_random")
+    __slots__ = ("__weakref__", "_date", "_last", "_lock", "_random")
 
     def __init__(self) -> None:
         self._last = 0
@@ -231,8 +232,7 @@ class _Mint:
 
 _mint = _Mint()
 stamp, moment, stamp_of = _mint.stamp, _mint.moment, _mint.stamp_of
-if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
-    os.register_at_fork(after_in_child=_mint.renew)
+forks.in_child(_mint.renew)
 
 
 def uuid7() -> uuid.UUID:

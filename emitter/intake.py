@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from emitter import forks
 from emitter.event import Event, Later
 
 AT_ONCE = 16  # events; a thread that completes as many is held up for less than a query takes
@@ -26,10 +27,10 @@ class Intake:
         self._accept = accept
         self._wake = wake
         self.begin()
+        forks.in_child(self.begin)
 
     def begin(self) -> None:
         """Forget all: what was brought before a fork is the parent's."""
-        self._pid = os.getpid()
         # Reentrant: a signal handler or a finalizer may come here while its own thread is here.
         self._lock = threading.RLock()
         self._incomplete: deque[Later] = deque()  # of which it isn't known yet whether and when they leave
@@ -37,15 +38,15 @@ class Intake:
 
     def expect(self, event: Later) -> None:
         """Have an event completed soon that may leave later, or never."""
-        if self._pid != os.getpid():  # uWSGI forks without calling Python's hooks, unless told to
-            self.begin()
+        if forks.pid != os.getpid():
+            forks.notice()
         self._incomplete.append(event)
         self._look(len(self._incomplete))
 
     def put(self, event: Event | Later) -> None:
         """Have an event leave soon."""
-        if self._pid != os.getpid():
-            self.begin()
+        if forks.pid != os.getpid():
+            forks.notice()
         self._leaving.append(event)
         self._look(len(self._leaving))
 
