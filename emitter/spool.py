@@ -247,8 +247,9 @@ class Spool:
 
     def leave(self, folder: Folder, *, remove: bool) -> None:
         """Remove the folder of an orphan, or leave it to whoever comes next."""
+        is_husk = folder.telemetry is None and not folder.has_more  # made by locking what was just being removed
         with self._trouble("written to"):
-            if remove:
+            if remove or is_husk:
                 folder.remove()
                 return
             folder.save(folder.telemetry)

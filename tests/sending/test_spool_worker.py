@@ -96,6 +96,20 @@ def test_an_outage_moves_what_waits_to_disk_and_its_end_brings_it_back_in_order(
     assert worker.counts == NOTHING_LOST
 
 
+def test_a_busy_thread_leaves_the_disk_its_turn_and_loses_nothing(make, service):
+    service.open.clear()
+    worker = make(batch_size=10, queue_size=200)
+    put(worker, 1)
+    service.wait_for_call()
+
+    put(worker, 5_000)
+    service.open.set()
+
+    assert worker.flush(PATIENCE)
+    assert sorted(service.arrived) == list(range(1, 5_002))
+    assert worker.counts == NOTHING_LOST
+
+
 def test_many_times_the_queue_is_kept_while_the_service_hangs(make, service):
     service.open.clear()
     worker = make(batch_size=10, queue_size=100)
