@@ -2,23 +2,28 @@
 
 import atexit
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from emitter import contexts, frames, payload, transactions
+from emitter import contexts, frames, outbox, payload, transactions
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.event import Event, Result, stamp
-from emitter.exceptions import ConfigurationError, PermanentError
-from emitter.transactions import Fate
+from emitter.exceptions import CaptureError, ConfigurationError, PermanentError
+from emitter.transactions import Fate, Held
 from emitter.transport import HttpTransport
 from emitter.worker import Transport, Worker
+
+if TYPE_CHECKING:
+    from emitter.relay import Relay
 
 counts: Counter[str] = Counter()  # what was seen and not sent, by reason: "no_op", "hole", "transaction_full"
 
@@ -47,7 +52,7 @@ def emit(
     fate will tell. None is for what happened whatever becomes of a transaction. ``minted`` is the identity of an event
     that no signal is sent for, where that was needed earlier.
     """
-    if not conf.url:
+    if not conf.url or outbox.working.get():
         return None
     frame, now = frames.current(), contexts.current()
     event_id, time = minted or stamp()
@@ -83,11 +88,12 @@ def release(event: Event, using: str | None) -> Fate | None:
     if connection.in_atomic_block or transactions.is_open(connection):
         ledger = transactions.ledger(connection)
         if ledger.is_full:
-            counts["transaction_full"] += 1
+            if not overflowed(connection, event):
+                counts["transaction_full"] += 1
             return ledger.fate_of_now()
         return ledger.hold(event, decided)
     event.outcome = "autocommit" if event.action else None
-    put(event)
+    store(connection, event)
     return None
 
 
@@ -102,6 +108,69 @@ def decided(event: Event, outcome: str) -> None:
     event.outcome = outcome
     if conf.url:  # still
         put(event)
+
+
+def rendered(what: Event) -> Event:
+    """Return what is held as the event that it is."""
+    return what
+
+
+def numbered(what: Any) -> Event:
+    """Return what is held as an event of this process; without a sequence number, as in the outbox none gets lost."""
+    event = rendered(what)
+    event.emitterid = (_worker or worker()).emitter_id
+    return event
+
+
+def keep(connection: BaseDatabaseWrapper, held: list[Held]) -> Callable[[], None] | None:
+    """Have a transaction carry its own events, where the settings say so."""
+    if conf.delivery == "outbox" and conf.url and outbox.keep(connection, held, numbered):
+        return partial(relay_from, connection.alias)
+    return None
+
+
+transactions.keep = keep
+
+
+def store(connection: BaseDatabaseWrapper, event: Event) -> None:
+    """Let go of an event that no transaction holds: into its database's outbox, if there is one, else as ever."""
+    if conf.delivery != "outbox":
+        put(event)
+    elif outbox.put(connection, numbered(event)):
+        relay_from(connection.alias)
+    else:
+        put(event)
+        if outbox.is_fail_closed(event):
+            raise CaptureError("It could not be written into the outbox")
+
+
+def overflowed(connection: BaseDatabaseWrapper, event: Event) -> bool:
+    """Write into the outbox, in its transaction, what there is no room for in memory. A rollback takes it along."""
+    if conf.delivery != "outbox" or connection.needs_rollback:
+        return False
+    numbered(event).outcome = "committed"
+    return outbox.put(connection, event)
+
+
+def relay_from(using: str) -> None:
+    """See to it that this process relays the outbox of a database, unless a command does."""
+    if conf.relay == "thread":
+        from emitter import relay  # imports models, and this module may be there before the apps are
+
+        relay.wake(using, lambda: make_relay(using, poll=relay.POLL))
+
+
+def make_relay(using: str, poll: float) -> "Relay":
+    from emitter.relay import Relay
+
+    return Relay(
+        using,
+        make_transport(),
+        batch_size=conf.batch_size,
+        lease=conf.outbox_lease,
+        interval=conf.interval,
+        poll=poll,
+    )
 
 
 @cache
@@ -163,9 +232,12 @@ class Unusable:
 
 def flush(timeout: float = 5.0) -> bool:
     """Send what was captured until now; False when ``timeout`` seconds didn't do."""
-    return worker().flush(timeout)
+    from emitter import relay
+
+    deadline = time.monotonic() + timeout
+    return worker().flush(timeout) and relay.flush(max(0.0, deadline - time.monotonic()))
 
 
 def report() -> dict[str, int]:
     """Return how many events this process has captured, and how many were not sent or lost, by reason."""
-    return {"captured": worker().captured, **counts, **worker().counts}
+    return {"captured": worker().captured, **counts, **outbox.counts, **worker().counts}

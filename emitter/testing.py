@@ -47,7 +47,7 @@ def captured_events() -> Iterator[list[Event]]:
     ``captureOnCommitCallbacks(execute=True)`` inside the block.
     """
     recorder, before = Recorder(), pipeline._worker
-    with override_settings(HELIOGRAPH_URL="http://recorder.invalid"):
+    with override_settings(HELIOGRAPH_URL="http://recorder.invalid", HELIOGRAPH_DELIVERY="memory"):
         pipeline._worker = recorder
         try:
             yield recorder.events
