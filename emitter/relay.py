@@ -71,6 +71,7 @@ class Relay:
         self._is_woken = self._is_stopped = False
         self._asked = self._emptied = 0  # how often flush() was called, and which of these calls have been answered
         self._deadline: float | None = None  # when a stopped relay stops trying to send the rest
+        self._retry_at = 0.0  # when what couldn't be sent is due, by the monotonic clock
         self.failures = 0  # in a row
         self.pause = 0.0  # seconds, after a failure
 
@@ -121,6 +122,8 @@ class Relay:
             claimed = leases.claim(self.using, self._batch_size, self._lease)
             if claimed.events:
                 self._relay(claimed)
+            elif time.monotonic() < self._retry_at:  # what it gave back is still to be sent
+                self.pause = self._retry_at - time.monotonic()
             else:
                 self.failures = 0
         except Exception as error:  # noqa: BLE001  # of the database: a relay has nobody to raise it to
@@ -141,6 +144,7 @@ class Relay:
         else:
             self._settle(claimed, refused)
             return
+        self._retry_at = time.monotonic() + self.pause
         leases.give_back(claimed, self.pause)
 
     def _settle(self, claimed: Claim, refused: Mapping[int, tuple[str, str]]) -> None:

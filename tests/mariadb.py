@@ -51,8 +51,8 @@ def started() -> str | None:
     with (Path(folder.name) / "log").open("wb") as log:
         process = subprocess.Popen(
             [
-                server, "--no-defaults", f"--datadir={data}", f"--socket={socket}", f"--pid-file={folder.name}/pid", *user,
-                "--skip-networking", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M",
+                server, "--no-defaults", f"--datadir={data}", f"--socket={socket}", f"--pid-file={folder.name}/pid",
+                *user, "--skip-networking", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M",
             ],
             stdout=log,
             stderr=log,

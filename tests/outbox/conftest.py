@@ -1,4 +1,4 @@
-"""The cast: a database of each kind, what its outbox holds, and a service that keeps what it is sent, each event once."""
+"""The cast: a database of each kind, what its outbox holds, and a service that keeps each event that it is sent, once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -30,6 +30,7 @@ def bare_flush() -> None:
 def _everything_is_new() -> Iterator[None]:
     known: Any = complain
     known.__self__._quiet_until.clear()
+    known.__self__._kept_back.clear()
     outbox.counts.clear()
     relay.counts.clear()
     yield
