@@ -169,7 +169,7 @@ def check_outbox_tables(databases: Sequence[str] | None = None, **kwargs: Any) -
     return [
         Warning(
             f"The database {alias!r} has no outbox, so that its events leave from memory.",
-            hint=f"Run manage.py migrate heliograph --database={alias}",
+            hint=f"Run manage.py migrate heliograph --database={alias}, unless that is what runs.",
             id="heliograph.W045",
         )
         for alias in databases or ()

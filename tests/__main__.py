@@ -1,4 +1,4 @@
-"""``make test``: the emitter's sending half, its capture, its equivalence test, and the service's tests.
+"""``make test``: the emitter's sending half, its capture, its outbox, its equivalence test, and the service's tests.
 
 Several runs, because Django has one set of settings a process. Arguments go to all: ``python -m tests -k dedup``.
 """
@@ -11,6 +11,7 @@ RUNS = [
     ["tests/sending", "-p", "no:django"],
     ["tests/emitter", "--ds=tests.emitter.settings", "-m", "not faults"],
     ["tests/emitter", "--ds=tests.emitter.settings", "-m", "faults"],  # what has failed may have left anything behind
+    ["tests/outbox", "--ds=tests.outbox.settings"],
     ["tests/equivalence", "--ds=tests.equivalence.settings"],
     ["tests/service", "tests/contract", "--ds=tests.service.settings"],
 ]

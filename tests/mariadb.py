@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-ADDRESS = "TESTS_MARIADB"  # environment: the path of its socket
+ADDRESS = "TESTS_MARIADB"  # environment: the path of its socket; empty: there is to be none
 PATIENCE = 60  # seconds
 
 
 def database(name: str) -> dict[str, Any] | None:
     """Return settings of a database on a server, started if none is; None where it can't be."""
-    socket = os.environ.get(ADDRESS) or started()
+    socket = os.environ[ADDRESS] if ADDRESS in os.environ else started()
     if not socket:
         return None
     import pymysql

@@ -1,4 +1,4 @@
-"""The cast: a database of each kind, what its outbox holds, and a service that keeps each event that it is sent, once."""
+"""The cast: a database of each kind, what its outbox holds, and a service that keeps each event once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

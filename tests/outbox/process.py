@@ -8,7 +8,7 @@ from tests import live
 
 
 def start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
-    own = {"DJANGO_SETTINGS_MODULE": "tests.outbox.settings", "OUTBOX_PROCESS": "1", "PYTHONUNBUFFERED": "1"}
+    own = {"DJANGO_SETTINGS_MODULE": "tests.outbox.settings", "OUTBOX_NAME": "test_outbox", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "django", *arguments],
         cwd=live.ROOT,

@@ -35,10 +35,9 @@ DATABASES = {
 if _mariadb := mariadb.database("outbox"):
     DATABASES["mariadb"] = _mariadb
 
-if "OUTBOX_PROCESS" in os.environ:  # of a test's, on the test's databases
-    for _each in ("default", "mariadb"):
-        if _each in DATABASES:
-            DATABASES[_each]["NAME"] = "test_outbox"
+if "OUTBOX_NAME" in os.environ:  # a process of a test's, on the test's databases
+    for _each in {"default", "mariadb"} & DATABASES.keys():
+        DATABASES[_each]["NAME"] = os.environ["OUTBOX_NAME"]
 
 HELIOGRAPH_URL = os.environ.get("OUTBOX_URL", "http://127.0.0.1:9")
 HELIOGRAPH_KEY = os.environ.get("OUTBOX_KEY", "hg_tests")
@@ -46,6 +45,7 @@ HELIOGRAPH_SOURCE = "/tests"
 HELIOGRAPH_SIGNALS = ["model", "m2m", "request"]
 HELIOGRAPH_CUSTOM_SIGNALS = ["store.*"]
 HELIOGRAPH_DELIVERY = "outbox"
+HELIOGRAPH_OUTBOX_ATOMIC = "OUTBOX_ATOMIC" in os.environ
 HELIOGRAPH_RELAY = os.environ.get("OUTBOX_RELAY", "command")
 HELIOGRAPH_INTERVAL = 0.05
 HELIOGRAPH_OUTBOX_LEASE = float(os.environ.get("OUTBOX_LEASE", "60"))
