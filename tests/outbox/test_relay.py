@@ -12,17 +12,20 @@ from uuid import uuid4
 import msgspec
 import pytest
 from django.db import connections, transaction
-from django.db.models import F
+from django.db.backends.signals import connection_created
+from django.db.models import F, signals
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from emitter import leases, relay
+from emitter import frames, leases, receivers, relay
 from emitter.event import Event, Refusal, Result
 from emitter.exceptions import PermanentError, TemporaryError
+from emitter.guard import guarded
 from emitter.models import DeadLetter, Waiting
 from emitter.relay import Relay
 from emitter.retry import Retry
 from tests.live import eventually
+from tests.outbox import ask
 from tests.outbox.conftest import Service
 from tests.outbox.store.models import Item
 from tests.outbox.store.signals import sold
@@ -387,24 +390,19 @@ def test_a_flush_in_vain_says_so(make: Make, service: Service, ids: list[str]) -
         assert 1 <= len(service.batches) <= 2, "and hammers on nobody"
 
 
-def test_its_own_work_is_no_event(using: str, make: Make, ids: list[str], memory: Events) -> None:
-    from django.db.backends.signals import connection_created
-
-    from emitter import frames, receivers
-    from emitter.guard import guarded
-
+def test_its_own_work_is_no_event(make: Make, service: Service, ids: list[str], memory: Events) -> None:
     frames.trace(connection_created, "test", guarded(receivers.custom("connection_created")))
     try:
         make().drain()
     finally:
         connection_created.__dict__[frames.TRACED].pop("test")
 
+    assert list(service.events) == ids
+    assert ask.events("default") == []
     assert memory() == []
 
 
 def test_signals_of_all_models_are_not_sent_for_rows(using: str, make: Make, ids: list[str]) -> None:
-    from django.db.models import signals
-
     heard: list[Any] = []
 
     def listener(sender: Any, **_: Any) -> None:
