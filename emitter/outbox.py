@@ -60,7 +60,7 @@ def keep(connection: BaseDatabaseWrapper, held: Sequence[Held], event_of: Callab
             each.is_kept, each.fate.outcome = False, "rolledback"
         return False
     events = dict(rendered(held, event_of))
-    if not is_written(connection, list(events.values())):
+    if events and not is_written(connection, list(events.values())):
         if any(is_fail_closed(event) for event in events.values()):
             connection.rollback()
             raise CaptureError("What the transaction did could not be written into the outbox")

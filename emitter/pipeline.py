@@ -132,11 +132,13 @@ def keep(connection: BaseDatabaseWrapper, held: list[Held]) -> Callable[[], None
 transactions.keep = keep
 
 
-def store(connection: BaseDatabaseWrapper, event: Event) -> None:
+def store(connection: BaseDatabaseWrapper, what: Event) -> None:
     """Let go of an event that no transaction holds: into its database's outbox, if there is one, else as ever."""
     if conf.delivery != "outbox":
-        put(event)
-    elif outbox.put(connection, numbered(event)):
+        put(what)
+        return
+    event = numbered(what)
+    if outbox.put(connection, event):
         relay_from(connection.alias)
     else:
         put(event)
@@ -144,20 +146,25 @@ def store(connection: BaseDatabaseWrapper, event: Event) -> None:
             raise CaptureError("It could not be written into the outbox")
 
 
-def overflowed(connection: BaseDatabaseWrapper, event: Event) -> bool:
+def overflowed(connection: BaseDatabaseWrapper, what: Event) -> bool:
     """Write into the outbox, in its transaction, what there is no room for in memory. A rollback takes it along."""
     if conf.delivery != "outbox" or connection.needs_rollback:
         return False
-    numbered(event).outcome = "committed"
+    event = numbered(what)
+    event.outcome = "committed"
     return outbox.put(connection, event)
 
 
 def relay_from(using: str) -> None:
-    """See to it that this process relays the outbox of a database, unless a command does."""
-    if conf.relay == "thread":
+    """See to it that this process relays the outbox of a database, unless a command does. Never raises."""
+    if conf.relay != "thread":
+        return
+    try:
         from emitter import relay  # imports models, and this module may be there before the apps are
 
         relay.wake(using, lambda: make_relay(using, poll=relay.POLL))
+    except Exception as error:  # noqa: BLE001  # no thread is to be had, as while Python ends: another process will
+        complain("relay", "The outbox could not be relayed from this process", error)
 
 
 def make_relay(using: str, poll: float) -> "Relay":
@@ -232,12 +239,18 @@ class Unusable:
 
 def flush(timeout: float = 5.0) -> bool:
     """Send what was captured until now; False when ``timeout`` seconds didn't do."""
-    from emitter import relay
-
     deadline = time.monotonic() + timeout
-    return worker().flush(timeout) and relay.flush(max(0.0, deadline - time.monotonic()))
+    is_sent = worker().flush(timeout)
+    if is_sent and conf.delivery == "outbox":
+        from emitter import relay
+
+        return relay.flush(max(0.0, deadline - time.monotonic()))
+    return is_sent
 
 
 def report() -> dict[str, int]:
-    """Return how many events this process has captured, and how many were not sent or lost, by reason."""
+    """Return how many events this process has captured, and how many were not sent or lost, by reason.
+
+    ``outbox`` are those that are rows, and don't count as captured: they have no number, since none gets lost.
+    """
     return {"captured": worker().captured, **counts, **outbox.counts, **worker().counts}

@@ -130,3 +130,20 @@ def test_its_own_connection_is_none_of_the_projects(using: str) -> None:
 
     assert connections[using] is project
     assert mine.connection is None
+
+
+def test_where_no_thread_is_to_be_had_the_row_waits_for_another_process(
+    using: str, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    settings.HELIOGRAPH_FAIL_CLOSED = ["store.Item"]
+    monkeypatch.setattr("threading.Thread.start", fail)
+
+    create(using, "one")
+    with transaction.atomic(using=using):
+        create(using, "two")
+
+    assert Waiting.objects.using(using).count() == 2
+    assert "can't start new thread" in caplog.text

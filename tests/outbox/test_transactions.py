@@ -263,3 +263,11 @@ def test_the_row_is_no_event_itself(using: str, waiting: Events, memory: Events)
 
     assert len(waiting()) == 1
     assert memory() == []
+
+
+def test_a_transaction_that_tells_nothing_adds_nothing(using: str, waiting: Events) -> None:
+    create(using, "one")
+    with CaptureQueriesContext(connections[using]) as captured, transaction.atomic(using=using):
+        Item.objects.using(using).get(name="one").save()
+
+    assert [each["sql"] for each in captured if "outbox" in each["sql"]] == []
