@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.db.models.query import QuerySet
 
 from emitter import bulk, selection, transactions
+from emitter.complaints import complain
 from emitter.conf import conf
 
 WRAPPED = "_heliograph_together"
@@ -41,10 +42,13 @@ def in_transaction(original: Callable[..., Any], database: Callable[..., str]) -
 
     @wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not is_concerned(self if isinstance(self, Model) else self.model):
-            return original(self, *args, **kwargs)
-        using = database(self, *args, **kwargs)
-        if transactions.is_open(connections[using]):
+        using: str | None = None
+        try:
+            if is_concerned(self if isinstance(self, Model) else self.model):
+                using = database(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
+            complain("together", "A write could not be made one with its event", error)
+        if using is None or transactions.is_open(connections[using]):
             return original(self, *args, **kwargs)
         with transaction.atomic(using=using):
             return original(self, *args, **kwargs)

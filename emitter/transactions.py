@@ -10,10 +10,12 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from emitter import frames
 from emitter.complaints import complain
+from emitter.exceptions import CaptureError
 
 ATTRIBUTE = "heliograph"  # of a connection
 LIMIT = 10_000  # of what waits for one transaction; what is over that is counted, and its memory spared
@@ -24,7 +26,8 @@ Decided = Callable[[Any, str], None]
 Keep = Callable[[BaseDatabaseWrapper, "list[Held]"], Callable[[], None] | None]
 
 # Called before a commit with what waits for it. Marks as kept what it has written into the transaction, which is told
-# by that, and returns what to call after the commit. What it raises passes to the project, instead of the commit.
+# by that, and returns what to call after the commit. A CaptureError or DatabaseError of it passes to the project,
+# instead of the commit.
 keep: Keep | None = None
 
 
@@ -207,13 +210,23 @@ def followed(
     @wraps(getattr(connection, name))
     def method(*args: Any, **kwargs: Any) -> Any:
         if before is not None:
-            before(*args, **kwargs)
+            heeded(before, *args, **kwargs)
         result = original()(*args, **kwargs)
         if after is not None:
             quietly(after, result, *args, **kwargs)
         return result
 
     return method
+
+
+def heeded(call: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Call what may refuse a commit, or find the transaction lost. A fault of ours does neither."""
+    try:
+        call(*args, **kwargs)
+    except (CaptureError, DatabaseError):
+        raise
+    except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing else may pass it
+        complain("transaction", "A transaction could not be told", error)
 
 
 def quietly(call: Callable[..., None], *args: Any, **kwargs: Any) -> None:
