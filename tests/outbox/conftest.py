@@ -11,7 +11,7 @@ from django.db.models.signals import post_migrate
 
 from emitter import outbox, pipeline, relay
 from emitter.complaints import complain
-from emitter.event import Event, Refusal, Result, encode_batch
+from emitter.event import Event, Limits, Refusal, Result, Telemetry, encode_batch
 from emitter.relay import Relay
 from emitter.worker import Worker
 from tests.outbox import ask
@@ -48,6 +48,8 @@ def using(request: pytest.FixtureRequest, transactional_db: None) -> str:
 class Service:
     """A transport that keeps events by id, and answers as it is told to."""
 
+    limits = Limits()
+
     def __init__(self) -> None:
         self.events: dict[str, Event] = {}
         self.batches: list[int] = []
@@ -63,6 +65,9 @@ class Service:
         self.events |= taken
         return Result(accepted=len(taken) - duplicates, duplicates=duplicates, rejected=len(errors), errors=errors)
 
+    def report(self, telemetry: Telemetry, *, timeout: float | None = None) -> None:
+        pass
+
     def reset(self) -> None:
         pass
 
@@ -70,8 +75,9 @@ class Service:
 @pytest.fixture(autouse=True)
 def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[Event]]]:
     """Return a function that gives what has left without an outbox."""
+    pipeline.work()  # for the last test's worker
     service = Service()
-    worker = Worker(service, interval=60, batch_size=100_000)
+    worker = Worker(service, interval=60, batch_size=100_000, gather=pipeline.work)
     monkeypatch.setattr(pipeline, "_worker", worker)
 
     def events() -> list[Event]:
