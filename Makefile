@@ -5,7 +5,7 @@ RUN := $(UV) run --locked
 # Some other project's active virtual environment would only make uv warn.
 unexport VIRTUAL_ENV
 
-.PHONY: help up demo test test-matrix lint bench-ingest bench-emitter bench-throughput openapi
+.PHONY: help up demo test test-matrix lint bench-ingest bench-emitter bench-throughput bench-outage bench-outbox openapi
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -36,6 +36,12 @@ bench-emitter: $(UV) ## measure what capturing adds to a save, beside other libr
 
 bench-throughput: $(UV) ## measure how many events a second one process delivers, beside other SDKs (ARGS="--rounds 3")
 	@$(RUN) --group bench python -m benchmarks.throughput $(ARGS)
+
+bench-outage: $(UV) ## capture a million events while the service is away (ARGS=--quick)
+	@$(RUN) python -m benchmarks.outage $(ARGS)
+
+bench-outbox: $(UV) ## kill clients, relays and the service at random moments, and count (ARGS="--rounds 5 --transactions 2000")
+	@$(RUN) python -m benchmarks.outbox_kill $(ARGS)
 
 openapi: $(UV) ## write openapi.yaml from the code
 	@$(RUN) python manage.py spectacular --file openapi.yaml

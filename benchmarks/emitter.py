@@ -38,7 +38,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from benchmarks.emitter_libraries import AGAIN, BARE, LIBRARIES, US, US_SENDING, Library
+from benchmarks.emitter_libraries import AGAIN, BARE, LIBRARIES, US, US_OUTBOX, US_SENDING, Library
 from service.launch.postgres import EmbeddedPostgres, dsn
 
 WRITES = ("create", "update", "delete")
@@ -283,6 +283,7 @@ def goals(table: Table, libraries: Iterable[Library]) -> Iterator[Goal]:
     for library in libraries:
         if library.package and library.python:
             yield from (share_goal(table, library, operation) for operation in SAVES)
+            yield from (outbox_goal(table, library, operation) for operation in SAVES)
     ratio, again = table("list", US).times_bare, table("list", AGAIN).times_bare
     yield Goal(f"list at most {LIST_RATIO} of bare", f"{ratio:.3f} ({AGAIN}: {again:.3f})", ratio <= LIST_RATIO)
 
@@ -316,6 +317,15 @@ def share_goal(table: Table, peer: Library, operation: str) -> Goal:
     return Goal(text, figure, ours.added_us <= SHARE * theirs.added_us)
 
 
+def outbox_goal(table: Table, peer: Library, operation: str) -> Goal:
+    text = f"the outbox under what {peer.name} adds to {operation}"
+    try:
+        ours, theirs = table(operation, US_OUTBOX), table(operation, peer.name)
+    except KeyError:
+        return Goal(text, "not measured", False)
+    return Goal(text, f"{ours.added_us:.0f} of {theirs.added_us:.0f} µs", ours.added_us < theirs.added_us)
+
+
 def versions(libraries: Iterable[Library]) -> str:
     packages = ["Django", "psycopg", *(library.package for library in libraries if library.package)]
     return ", ".join([f"Python {platform.python_version()}", *(f"{each} {version(each)}" for each in packages)])
@@ -343,7 +353,7 @@ def main() -> None:
             "OTHERS ARE AT WORK HERE: each wait for Postgres takes longer than it would, by milliseconds.", flush=True
         )
     with contenders(libraries) as competing:
-        if missing := {BARE, AGAIN, US, US_SENDING} - {each.name for each in competing}:
+        if missing := {BARE, AGAIN, US, US_SENDING, US_OUTBOX} - {each.name for each in competing}:
             sys.exit(f"Nothing to compare without {', '.join(sorted(missing))}")
         table = Table(measure(competing, size))
     table.show()

@@ -3,7 +3,7 @@
 import contextlib
 import http.client
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ BARE = "bare Django"
 AGAIN = "bare, again"
 US = "heliograph"
 US_SENDING = "heliograph, sending"
+US_OUTBOX = "heliograph, outbox"
 
 
 def nothing(*_: object) -> None:
@@ -129,6 +130,13 @@ LIBRARIES = [
     heliograph(US, HELIOGRAPH_INTERVAL=3600, HELIOGRAPH_BATCH_SIZE=1_000, HELIOGRAPH_QUEUE_SIZE=100_000),
     # Sends all the time, twenty times as often as by default, beside the caller's thread.
     heliograph(US_SENDING, HELIOGRAPH_INTERVAL=0.05, HELIOGRAPH_QUEUE_SIZE=100_000),
+    # A row for each event, committed with what it tells of. Relayed by another process, as `heliograph_relay` does.
+    replace(
+        heliograph(US_OUTBOX, HELIOGRAPH_DELIVERY="outbox", HELIOGRAPH_OUTBOX_ATOMIC=True, HELIOGRAPH_RELAY="command"),
+        settle=nothing,
+        recorded=count_rows,
+        tables=("heliograph.Waiting",),
+    ),
     Library(
         name="auditlog",
         package="django-auditlog",

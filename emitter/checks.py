@@ -1,13 +1,13 @@
 """System checks of the configuration: what is wrong is said by ``manage.py check``, with what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning  # noqa: A004  # Django's name
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_delete, pre_delete
@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 from emitter import pipeline, selection
 from emitter.conf import Conf, Setting, all_settings, conf
 from emitter.exceptions import ConfigurationError
+from emitter.models import Waiting
 
 MIDDLEWARE = "emitter.middleware.HeliographMiddleware"
 DJANGOS_MIDDLEWARE = (  # which find out who asks, or answer themselves
@@ -34,7 +35,7 @@ def check_configuration(**kwargs: Any) -> list[CheckMessage]:
         if not setting.good(setting.written)
     ]
     return [
-        *(bad or [*check_address(), *check_signals(), *check_patterns(), *check_cost()]),
+        *(bad or [*check_address(), *check_signals(), *check_patterns(), *check_cost(), *check_outbox()]),
         *check_names(),
         *check_middleware(),
     ]
@@ -144,6 +145,41 @@ def is_ours(path: str) -> bool:
     except ImportError:  # which Django itself will say
         return False
     return MIDDLEWARE in {f"{each.__module__}.{each.__qualname__}" for each in getattr(found, "__mro__", ())}
+
+
+def check_outbox() -> Iterator[CheckMessage]:
+    """Tell which databases are written to and have no outbox, as a router keeps its table out of them."""
+    if conf.delivery != "outbox":
+        return
+    written = {router.db_for_write(model) for model in selection.models()}
+    for alias in sorted(written):
+        if connections[alias].vendor not in {"postgresql", "sqlite", "mysql"}:
+            yield Warning(
+                f"The outbox is not tried out on the database {alias!r}, a {connections[alias].vendor}.",
+                hint="It is on PostgreSQL, SQLite, MariaDB and MySQL.",
+                id="heliograph.W046",
+            )
+        if not router.allow_migrate_model(alias, Waiting):
+            yield Warning(
+                f"A router keeps the outbox out of the database {alias!r}, so that its events leave from memory.",
+                hint="Have its allow_migrate() allow the app 'heliograph' there.",
+                id="heliograph.W044",
+            )
+
+
+def check_outbox_tables(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Tell which databases lack the table; Django asks when it migrates, or ``manage.py check --database`` does."""
+    return [
+        Warning(
+            f"The database {alias!r} has no outbox, so that its events leave from memory.",
+            hint=f"Run manage.py migrate heliograph --database={alias}, unless that is what runs.",
+            id="heliograph.W045",
+        )
+        for alias in databases or ()
+        if conf.delivery == "outbox"
+        and router.allow_migrate_model(alias, Waiting)
+        and Waiting._meta.db_table not in connections[alias].introspection.table_names()
+    ]
 
 
 def check_cost() -> Iterator[CheckMessage]:

@@ -45,6 +45,14 @@ def is_priorities(value: object) -> bool:
     return isinstance(value, dict) and is_texts(list(value)) and all(name in names for name in value.values())
 
 
+def is_delivery(value: object) -> bool:
+    return isinstance(value, str) and value in {"memory", "outbox"}
+
+
+def is_relay(value: object) -> bool:
+    return isinstance(value, str) and value in {"thread", "command"}
+
+
 def is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -160,6 +168,27 @@ class Conf:
     mask_secret = Setting("", is_text, "A secret: masked values that are equal then look equal.", "heliograph.E021")
     trusted_proxies = Setting(
         0, is_number, "How many proxies stand before this project and set X-Forwarded-For.", "heliograph.E022"
+    )
+    delivery = Setting(
+        "memory",
+        is_delivery,
+        "'memory', or 'outbox': with the data, in its database and transaction.",
+        "heliograph.E060",
+    )
+    outbox_atomic = Setting(
+        False,
+        is_flag,
+        "True or False: whether saves without a transaction get one, with their event.",
+        "heliograph.E061",
+    )
+    outbox_lease = Setting(
+        60.0, is_seconds, "Seconds, up to a day, for which a relay has the rows that it sends.", "heliograph.E062"
+    )
+    relay = Setting(
+        "thread",
+        is_relay,
+        "'thread', or 'command' where manage.py heliograph_relay empties the outbox.",
+        "heliograph.E063",
     )
     queue_size = Setting(10_000, is_count, "How many events wait in memory at the most.", "heliograph.E007")
     queue_bytes = Setting(

@@ -108,6 +108,7 @@ class Save(msgspec.Struct, eq=False):
     noted: list[Any] | None
     held: dict[str, Any]
     fate: Fate | None = None
+    earlier: Snapshot | None = None
     known: Snapshot | None = None
 
     def look(self) -> dict[str, Any]:
@@ -138,10 +139,10 @@ class Save(msgspec.Struct, eq=False):
     @property
     def snapshot_before(self) -> Snapshot:
         """What the row held before."""
-        if type(self.before) is not Snapshot:
-            self.before = resolved(self.before, self.model, self.using, self.look())
-        found: Snapshot = self.before
-        return found
+        if self.earlier is None:
+            self.earlier = resolved(self.before, self.model, self.using, self.look())
+            self.before = None  # or a chain of all saves would hang on it
+        return self.earlier
 
     @property
     def snapshot(self) -> Snapshot:

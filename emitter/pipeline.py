@@ -2,30 +2,34 @@
 
 import platform
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import django
 from django.conf import settings
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from emitter import contexts, ends, forks, frames, payload, transactions
+from emitter import contexts, ends, forks, frames, outbox, payload, transactions
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.event import Event, Later, Limits, Result, Telemetry, identity, stamp
-from emitter.exceptions import ConfigurationError, PermanentError
+from emitter.exceptions import CaptureError, ConfigurationError, PermanentError
 from emitter.intake import Intake
-from emitter.transactions import Fate
+from emitter.transactions import Fate, Held
 from emitter.transport import HttpTransport
 from emitter.worker import About, Transport, Worker
 
-counts: Counter[str] = (
-    Counter()
-)  # what was seen and not sent, by reason: "no_op", "hole", "transaction_full", "before_fork"
+if TYPE_CHECKING:
+    from emitter.relay import Relay
+
+# What was seen and not sent, by reason: "no_op", "hole", "transaction_full", "before_fork".
+counts: Counter[str] = Counter()
 
 _lock = threading.RLock()  # reentrant: a signal handler may save a model while its own thread is in here
 _worker: Worker | None = None
@@ -52,7 +56,7 @@ def emit(
     fate will tell. None is for what happened whatever becomes of a transaction. ``minted`` is the identity of an event
     that no signal is sent for, where that was needed earlier.
     """
-    if not conf.url:
+    if not conf.url or outbox.working.get():
         return None
     frame, now = frames.current(), contexts.current()
     event_id, time = minted or stamp()
@@ -102,13 +106,14 @@ def release(event: Event | Later, using: str | None) -> Fate | None:
     if connection.in_atomic_block or transactions.is_open(connection):
         ledger = transactions.ledger(connection)
         if ledger.is_full:
-            counts["transaction_full"] += 1
+            if not overflowed(connection, event):
+                counts["transaction_full"] += 1
             return ledger.fate_of_now()
         if isinstance(event, Later):
             _intake.expect(event)
         return ledger.hold(event, decided)
     event.outcome = "autocommit" if isinstance(event, Later) or event.action else None
-    put(event)
+    store(connection, event)
     return None
 
 
@@ -123,6 +128,76 @@ def decided(event: Event | Later, outcome: str) -> None:
     event.outcome = outcome
     if conf.url:  # still
         put(event)
+
+
+def unnumbered(what: Event | Later) -> Event | None:
+    """Return an event of this process for the outbox: without a sequence number, as none gets lost there."""
+    event = what.complete()
+    if event is not None:
+        event.emitterid = (_worker or worker()).emitter_id
+    return event
+
+
+def keep(connection: BaseDatabaseWrapper, held: list[Held]) -> Callable[[], None] | None:
+    """Have a transaction carry its own events, where the settings say so."""
+    if conf.delivery == "outbox" and conf.url and outbox.keep(connection, held, unnumbered):
+        return partial(relay_from, connection.alias)
+    return None
+
+
+transactions.keep = keep
+
+
+def store(connection: BaseDatabaseWrapper, what: Event | Later) -> None:
+    """Let go of an event that no transaction holds: into its database's outbox, if there is one, else as ever."""
+    if conf.delivery != "outbox":
+        put(what)
+        return
+    event = unnumbered(what)
+    if event is None:
+        return
+    if outbox.put(connection, event):
+        relay_from(connection.alias)
+    else:
+        put(event)
+        if outbox.is_fail_closed(event):
+            raise CaptureError("It could not be written into the outbox")
+
+
+def overflowed(connection: BaseDatabaseWrapper, what: Event | Later) -> bool:
+    """Write into the outbox, in its transaction, what there is no room for in memory. A rollback takes it along."""
+    if conf.delivery != "outbox" or connection.needs_rollback:
+        return False
+    event = unnumbered(what)
+    if event is None:
+        return True
+    event.outcome = "committed"
+    return outbox.put(connection, event)
+
+
+def relay_from(using: str) -> None:
+    """See to it that this process relays the outbox of a database, unless a command does. Never raises."""
+    if conf.relay != "thread":
+        return
+    try:
+        from emitter import relay  # imports models, and this module may be there before the apps are
+
+        relay.wake(using, lambda: make_relay(using, poll=relay.POLL))
+    except Exception as error:  # noqa: BLE001  # no thread is to be had, as while Python ends: another process will
+        complain("relay", "The outbox could not be relayed from this process", error)
+
+
+def make_relay(using: str, poll: float) -> "Relay":
+    from emitter.relay import Relay
+
+    return Relay(
+        using,
+        make_transport(),
+        batch_size=conf.batch_size,
+        lease=conf.outbox_lease,
+        interval=conf.interval,
+        poll=poll,
+    )
 
 
 @cache
@@ -255,10 +330,19 @@ class Unusable:
 
 def flush(timeout: float = 5.0) -> bool:
     """Send what was captured until now; False when ``timeout`` seconds didn't do."""
-    return worker().flush(timeout)
+    deadline = time.monotonic() + timeout
+    is_sent = worker().flush(timeout)
+    if is_sent and conf.delivery == "outbox":
+        from emitter import relay
+
+        return relay.flush(max(0.0, deadline - time.monotonic()))
+    return is_sent
 
 
 def report() -> dict[str, int]:
-    """Return how many events this process has captured, and how many were not sent or lost, by reason."""
+    """Return how many events this process has captured, and how many were not sent or lost, by reason.
+
+    ``outbox`` are those that are rows, and don't count as captured: they have no number, since none gets lost.
+    """
     work()
-    return {"captured": worker().captured, **counts, **worker().counts}
+    return {"captured": worker().captured, **counts, **outbox.counts, **worker().counts}

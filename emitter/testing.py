@@ -55,7 +55,7 @@ def captured_events() -> Iterator[list[Event]]:
     ``captureOnCommitCallbacks(execute=True)`` inside the block.
     """
     recorder, before, at_once = Recorder(), pipeline._worker, pipeline._intake.at_once
-    with override_settings(HELIOGRAPH_URL="http://recorder.invalid"):
+    with override_settings(HELIOGRAPH_URL="http://recorder.invalid", HELIOGRAPH_DELIVERY="memory"):
         pipeline.work()
         pipeline._worker, pipeline._intake.at_once = recorder, 1
         try:

@@ -1,19 +1,21 @@
 """Hold events until their transaction is decided, and tell which way it went.
 
 Django tells of a commit and not of a rollback. So each connection that has events waiting gets some of its methods
-wrapped, on the instance: where a savepoint is rolled back, what has come since it was made was rolled back. Knows
-nothing of signals.
+wrapped, on the instance: where a savepoint is rolled back, what has come since it was made was rolled back. What waits
+may be written into the transaction itself just before its commit, by `keep`. Knows nothing of signals.
 """
 
 import weakref
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from emitter import frames
 from emitter.complaints import complain
+from emitter.exceptions import CaptureError
 
 ATTRIBUTE = "heliograph"  # of a connection
 LIMIT = 10_000  # of what waits for one transaction; what is over that is counted, and its memory spared
@@ -21,6 +23,12 @@ LIMIT = 10_000  # of what waits for one transaction; what is over that is counte
 waiting: set[int] = set()  # which ledgers hold anything, of all threads; asked on the path of every loaded row
 
 Decided = Callable[[Any, str], None]
+Keep = Callable[[BaseDatabaseWrapper, "list[Held]"], Callable[[], None] | None]
+
+# Called before a commit with what waits for it. Marks as kept what it has written into the transaction, which is told
+# by that, and returns what to call after the commit. A CaptureError or DatabaseError of it passes to the project,
+# instead of the commit.
+keep: Keep | None = None
 
 
 def nothing(what: Any, outcome: str) -> None:
@@ -44,10 +52,11 @@ class Fate:
 class Held:
     """Something that waits for its fate. Django calls it after the commit, as one of its callbacks."""
 
-    __slots__ = ("__weakref__", "decided", "fate", "is_held", "what")
+    __slots__ = ("__weakref__", "decided", "fate", "is_held", "is_kept", "what")
 
     def __init__(self, what: Any, decided: Decided, within: tuple[str, ...] = ()) -> None:
         self.is_held = True
+        self.is_kept = False  # written into the transaction, so that its commit has told it
         self.what = what
         self.decided = decided
         self.fate = Fate(within)
@@ -60,6 +69,8 @@ class Held:
         if self.is_held:
             self.is_held = False
             self.fate.outcome = self.fate.outcome or outcome
+            if self.is_kept and outcome == "committed":
+                return
             try:
                 self.decided(self.what, self.fate.outcome)
             except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
@@ -74,16 +85,17 @@ class Ledger:
         self.latest: Fate | None = None  # that of the last thing which waits: whatever is read now shares it
         self.marked: tuple[tuple[str, ...], Fate] | None = None  # what isn't held shares it, within these savepoints
         self.savepoints: dict[str, int] = {}  # how many were held when each was made
+        self.when_committed: Callable[[], None] | None = None  # what `keep` asked for
         self.connection = weakref.ref(connection)
         for name, before, after in (
             ("savepoint", None, self.after_savepoint),
             ("savepoint_commit", None, self.after_savepoint_commit),
             ("savepoint_rollback", None, self.after_savepoint_rollback),
-            ("set_autocommit", None, self.after_set_autocommit),
-            ("commit", None, self.after_commit),
+            ("set_autocommit", self.before_set_autocommit, self.after_set_autocommit),
+            ("commit", self.before_commit, self.after_commit),
             ("rollback", None, self.after_rollback),
             ("close", None, self.after_rollback),
-            ("run_and_clear_commit_hooks", self.after_commit, None),
+            ("run_and_clear_commit_hooks", partial(quietly, self.after_commit), None),
         ):
             setattr(connection, name, followed(connection, name, before, after))
         connection.__dict__["on_commit"] = carrying(connection)
@@ -118,6 +130,18 @@ class Ledger:
             self.marked = (within, self.hold(None, nothing))
         return self.marked[1]
 
+    def before_commit(self, *_: Any) -> None:
+        """Have what waits written into the transaction, by whoever keeps it."""
+        connection = self.connection()
+        if keep is None or not self.held or connection is None or connection.in_atomic_block:
+            return
+        if connection.connection is not None and not connection.needs_rollback:
+            self.when_committed = keep(connection, self.held)
+
+    def before_set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        if autocommit and has_implicit_commit(self.connection()):
+            self.before_commit()
+
     def after_commit(self, *_: Any) -> None:
         """Let go of everything, in order, before other callbacks of the commit make new events."""
         connection = self.connection()
@@ -150,13 +174,21 @@ class Ledger:
         waiting.discard(id(self))
         self.savepoints.clear()
         self.latest = self.marked = None
+        when_committed, self.when_committed = self.when_committed, None
         for each in decided:
             each.decide(outcome)
+        if when_committed is not None and outcome == "committed":
+            when_committed()
 
 
 def is_open(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether what is done now may still be rolled back: in ``atomic()``, or with autocommit switched off."""
     return connection.in_atomic_block or (connection.connection is not None and not connection.autocommit)
+
+
+def has_implicit_commit(connection: BaseDatabaseWrapper | None) -> bool:
+    """Tell whether switching autocommit on commits what is open; Postgres refuses that."""
+    return connection is not None and not connection.autocommit and connection.vendor != "postgresql"
 
 
 def ledger(connection: BaseDatabaseWrapper) -> Ledger:
@@ -171,20 +203,30 @@ def followed(
 ) -> Callable[..., Any]:
     """Return the connection's method ``name``, with ``before`` called first, and ``after`` when it has succeeded.
 
-    ``after`` gets the result and the arguments.
+    ``before`` gets the arguments, ``after`` the result too.
     """
     original = present(connection, name)
 
     @wraps(getattr(connection, name))
     def method(*args: Any, **kwargs: Any) -> Any:
         if before is not None:
-            quietly(before)
+            heeded(before, *args, **kwargs)
         result = original()(*args, **kwargs)
         if after is not None:
             quietly(after, result, *args, **kwargs)
         return result
 
     return method
+
+
+def heeded(call: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Call what may refuse a commit, or find the transaction lost. A fault of ours does neither."""
+    try:
+        call(*args, **kwargs)
+    except (CaptureError, DatabaseError):
+        raise
+    except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing else may pass it
+        complain("transaction", "A transaction could not be told", error)
 
 
 def quietly(call: Callable[..., None], *args: Any, **kwargs: Any) -> None:

@@ -1,5 +1,4 @@
-"""``make test``: the emitter's sending half, its capture, the processes that it lives in, its
-equivalence test, and the service's tests.
+"""``make test``: the emitter's sending half, its capture, processes, outbox and equivalence test, and the service.
 
 Several runs, because Django has one set of settings a process. Arguments go to all: ``python -m tests -k dedup``.
 """
@@ -13,6 +12,7 @@ RUNS = [
     ["tests/emitter", "--ds=tests.emitter.settings", "-m", "not faults"],
     ["tests/emitter", "--ds=tests.emitter.settings", "-m", "faults"],  # what has failed may have left anything behind
     ["tests/processes", "-p", "no:django", "-p", "no:tests.postgres", "-m", "not ordeal"],
+    ["tests/outbox", "--ds=tests.outbox.settings"],
     ["tests/equivalence", "--ds=tests.equivalence.settings"],
     ["tests/service", "tests/contract", "--ds=tests.service.settings"],
 ]

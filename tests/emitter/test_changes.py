@@ -550,6 +550,23 @@ def test_what_is_done_to_an_object_after_a_save_is_not_told_of_it(facts: Arrived
     assert saved.data["changes"] == {"title": ["Emma", "Sanditon"], "details": [{"a": [1]}, {"a": [1, 2]}]}
 
 
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_what_is_saved_over_another_row_is_not_held_against_its_own(
+    facts: Arrived, last: DataOf, is_loaded: bool
+) -> None:
+    other = Book.objects.create(title="Emma")
+    book = Book.objects.create(title="Sanditon", price=3)
+    if is_loaded:
+        book = Book.objects.get(pk=book.pk)
+    book.price = F("price") + 1
+    book.save()
+    book.pk = other.pk
+    book.save()
+
+    assert last()["diff_source"] == "none"
+    assert last()["fields"]["title"] == "Sanditon"
+
+
 def test_events_leave_in_the_order_in_which_they_happened(facts: Arrived) -> None:
     for number in range(40):
         genre = Genre.objects.create(name=str(number))

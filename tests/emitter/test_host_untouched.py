@@ -439,8 +439,8 @@ APART = {
 }  # fmt: skip
 WRAPPING = {
     "bulk.tell", "bulk.written", "frames.bound", "frames.entered", "frames.carried", "frames.cause",
-    "transactions.quietly", "serialization.type_name", "middleware.begin", "middleware.finish", "bulk.to_be_told",
-    "loading.loaded", "loading.scanned", "memory.open_fate",
+    "transactions.quietly", "transactions.heeded", "serialization.type_name", "middleware.begin", "middleware.finish",
+    "bulk.to_be_told", "loading.loaded", "loading.scanned", "memory.open_fate",
 }  # fmt: skip
 
 

@@ -240,8 +240,8 @@ class World(RuleBasedStateMachine):
     def waiting(self) -> list[Event]:
         """Return what a savepoint has taken back, which leaves with the rest of its transaction."""
         held = [each for each in transactions.ledger(connections["default"]).held if each.what is not None]
-        back = [replace(each.what, outcome="rolledback") for each in held if each.fate.is_rolled_back]
-        return on_the_wire(back)
+        back = [each.what.complete() for each in held if each.fate.is_rolled_back]
+        return on_the_wire([replace(event, outcome="rolledback") for event in back if event is not None])
 
     # Instances that are held
 

@@ -1,0 +1,322 @@
+"""Send what waits in an outbox, batch by batch, and have it decided there what the service said.
+
+Knows leases and a transport; not what an event is about. No transaction is open while it sends. Nothing is given up: a
+row leaves when the service has taken its event, or as a dead letter when it has refused it.
+"""
+
+import atexit
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from emitter import leases, outbox
+from emitter.complaints import complain, logger
+from emitter.conf import conf
+from emitter.event import Event, Result
+from emitter.exceptions import PermanentError, TemporaryError
+from emitter.leases import Claim
+from emitter.retry import RETRY, Retry
+
+POLL = 60.0  # seconds after which a thread looks for what others left: what its own process commits wakes it
+IDLE = 5.0  # seconds after which its connection is closed
+SLOWLY = 60.0  # seconds between attempts while the service refuses all, as it does with a wrong key
+ABOUT_EVENTS = frozenset({400, 413, 422})  # answers to a batch that are about what is in it, and not about who sends it
+
+counts: Counter[str] = Counter()  # of this process: "relayed", "dead_letters"
+
+
+class Transport(Protocol):
+    """What a relay needs of `HttpTransport`."""
+
+    def send(self, events: Sequence[Event], *, timeout: float | None = None) -> Result: ...
+
+
+class Stored(Event):
+    """An event as it comes from the outbox: what it tells stays the text that it is."""
+
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Relay:
+    """Empties one database's outbox until it is stopped. Several may do so at once, in one process or in many.
+
+    Times are seconds. ``lease`` is how long a batch is this relay's: if it died meanwhile, another sends that again.
+    ``poll`` is how often it looks when nobody wakes it, ``interval`` how long a batch may gather when somebody does.
+    """
+
+    def __init__(
+        self,
+        using: str,
+        transport: Transport,
+        *,
+        batch_size: int = 500,
+        lease: float = 60.0,
+        interval: float = 1.0,
+        poll: float = 1.0,
+        retry: Retry = RETRY,
+    ) -> None:
+        self.using = using
+        self._transport = transport
+        self._batch_size = batch_size
+        self._lease = lease
+        self._interval = interval
+        self._poll = poll
+        self._retry = retry
+        self._changed = threading.Condition()  # reentrant: a handler of SIGTERM may stop a relay that is in here
+        self._is_woken = self._is_stopped = False
+        self._asked = self._emptied = 0  # how often flush() was called, and which of these calls have been answered
+        self._deadline: float | None = None  # when a stopped relay stops trying to send the rest
+        self._retry_at = 0.0  # when what couldn't be sent is due, by the monotonic clock
+        self.failures = 0  # in a row
+        self.pause = 0.0  # seconds, after a failure
+
+    def wake(self) -> None:
+        """Say that there may be something to send."""
+        with self._changed:
+            self._is_woken = True
+            self._changed.notify_all()
+
+    def stop(self, patience: float = 0.0) -> None:
+        """Have `run` end after the batch at hand, or up to ``patience`` seconds later if it was woken meanwhile."""
+        with self._changed:
+            if not self._is_stopped:
+                self._is_stopped = True
+                self._deadline = time.monotonic() + patience
+            self._changed.notify_all()
+
+    def flush(self, timeout: float) -> bool:
+        """Send what is in the outbox now; False when ``timeout`` seconds didn't do."""
+        with self._changed:
+            self._asked += 1
+            asked = self._asked
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: self._emptied >= asked, timeout)
+
+    def run(self) -> None:
+        """Relay until stopped. Never raises what a database or the service may bring about: it tries again."""
+        with leases.connected(self.using) as connection, outbox.at_work():
+            while not self._is_over():
+                asked = self._begin()
+                number = self.step()
+                if self.failures:
+                    connection.close()  # the next attempt has a new one, should this one be to blame
+                    self._wait(self.pause, asked)
+                elif number < self._batch_size:
+                    self._idle(asked, connection.close)
+
+    def drain(self) -> bool:
+        """Relay all that is there for the taking; False when it couldn't be sent."""
+        with leases.connected(self.using), outbox.at_work():
+            while self.step() and not self.failures and not self._is_stopped:
+                pass
+            return not self.failures
+
+    def step(self) -> int:
+        """Relay one batch, and return how many rows it had. ``failures`` and ``pause`` tell how it went."""
+        try:
+            claimed = leases.claim(self.using, self._batch_size, self._lease)
+            if claimed.events:
+                self._relay(claimed)
+            elif time.monotonic() < self._retry_at:  # what it gave back is still to be sent
+                self.pause = self._retry_at - time.monotonic()
+            else:
+                self.failures = 0
+        except Exception as error:  # noqa: BLE001  # of the database: a relay has nobody to raise it to
+            self._failed("relay", f"The outbox of the database {self.using!r} can't be relayed", error)
+            return 0
+        return len(claimed.events)
+
+    def _relay(self, claimed: Claim) -> None:
+        try:
+            events, refused = decoded(claimed)
+            refused |= self._sent(events)
+        except TemporaryError as error:
+            self._failed("unreachable", f"Events wait in the outbox for the service: {error}", after=error.retry_after)
+        except PermanentError as error:
+            self._failed("rejected", f"Events wait in the outbox, the service refuses all: {error}", at_least=SLOWLY)
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the events
+            self._failed("fault", "Events wait in the outbox for a fault in the emitter to be mended", error)
+        else:
+            self._settle(claimed, refused)
+            return
+        self._retry_at = time.monotonic() + self.pause
+        leases.give_back(claimed, self.pause)
+
+    def _settle(self, claimed: Claim, refused: Mapping[int, tuple[str, str]]) -> None:
+        late = leases.settle(claimed, refused)
+        if self.failures:
+            logger.info("Events of the outbox are arriving again.")
+        self.failures = 0
+        counts["relayed"] += len(claimed.events) - len(refused)
+        counts["dead_letters"] += len(refused)
+        if refused:
+            codes = ", ".join(sorted({code for code, _ in refused.values()}))
+            complain("refused", f"{len(refused)} events are dead letters ({codes}): see manage.py heliograph_outbox")
+        if late:
+            complain("lease", f"{late} events were sent twice, as HELIOGRAPH_OUTBOX_LEASE ended before the answer came")
+
+    def _failed(
+        self,
+        problem: str,
+        message: str,
+        error: Exception | None = None,
+        *,
+        after: float | None = None,
+        at_least: float = 0,
+    ) -> None:
+        complain(problem, message, error)
+        self.pause = max(at_least, self._retry.delay(self.failures, after))
+        self.failures += 1
+
+    def _sent(self, events: Mapping[int, Event]) -> dict[int, tuple[str, str]]:
+        """Send events, and return why some were refused. What the service won't take as a whole goes in halves."""
+        if not events:
+            return {}
+        try:
+            result = self._transport.send(list(events.values()))
+        except PermanentError as error:
+            if error.status not in ABOUT_EVENTS:
+                raise
+            refused, unnamed, reason = {}, len(events), (f"status_{error.status}", error.detail or str(error))
+        else:
+            refused = named(result, events)
+            unnamed = result.rejected + result.unencodable - len(refused)
+            reason = ("unencodable", "") if result.unencodable else ("refused", "The service named no reason.")
+            check_sum(result, len(events))
+        if unnamed <= 0:
+            return refused
+        if len(events) == 1:
+            return dict.fromkeys(events, reason)
+        found: dict[int, tuple[str, str]] = {}
+        for half in halves(events):
+            found |= self._sent(half)
+        return found
+
+    def _begin(self) -> int:
+        with self._changed:
+            self._is_woken = False
+            return self._asked
+
+    def _is_over(self) -> bool:
+        with self._changed:
+            late = self._deadline is None or time.monotonic() >= self._deadline
+            return self._is_stopped and (late or not self._is_woken or self.failures > 0)
+
+    def _idle(self, asked: int, close: Callable[[], None]) -> None:
+        """Wait until woken, for as long as ``poll``; then let a batch gather."""
+        with self._changed:
+            self._emptied = asked
+            self._changed.notify_all()
+        brief = min(self._poll, IDLE)
+        if not self._wait(brief, asked, is_wakeful=True) and self._poll > brief:
+            close()
+            self._wait(self._poll - brief, asked, is_wakeful=True)
+        if self._is_woken:
+            self._wait(self._interval, asked)
+
+    def _wait(self, seconds: float, asked: int, *, is_wakeful: bool = False) -> bool:
+        """Wait, and return whether it was for less: stopped, asked to flush again, or woken if that counts."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: (is_wakeful and self._is_woken) or self._is_stopped or self._asked > asked, timeout=seconds
+            )
+
+
+def decoded(claimed: Claim) -> tuple[dict[int, Event], dict[int, tuple[str, str]]]:
+    """Return the events, and why some rows are none."""
+    events: dict[int, Event] = {}
+    unreadable: dict[int, tuple[str, str]] = {}
+    for key, text in claimed.events.items():
+        try:
+            events[key] = msgspec.json.decode(text, type=Stored)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            unreadable[key] = ("unreadable", f"The row holds no event: {error}")
+    return events, unreadable
+
+
+def named(result: Result, events: Mapping[int, Event]) -> dict[int, tuple[str, str]]:
+    """Return which events the service refused and said so of, with code and detail: not for who sends them."""
+    about = {f"http_{status}" for status in ABOUT_EVENTS}
+    told = (each for each in result.errors if not each.code.startswith("http_") or each.code in about)
+    reasons = {refusal.id.lower(): refusal for refusal in told if refusal.id}
+    found = ((key, reasons.get(str(event.id))) for key, event in events.items())
+    return {key: (refusal.code, refusal.detail) for key, refusal in found if refusal is not None}
+
+
+def check_sum(result: Result, number: int) -> None:
+    told = result.accepted + result.duplicates + result.rejected + result.unencodable
+    if told != number:
+        raise TemporaryError(f"the answer tells of {told} events, and {number} were sent")
+
+
+def halves(events: Mapping[int, Event]) -> list[dict[int, Event]]:
+    items = list(events.items())
+    middle = len(items) // 2
+    return [dict(items[:middle]), dict(items[middle:])]
+
+
+class Threads:
+    """The relays of this process, one thread for each database whose outbox it has written to."""
+
+    def __init__(self) -> None:
+        self._begin()
+        self._inherited: list[object] = []
+        if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
+            os.register_at_fork(after_in_child=self._begin_in_child)
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()  # a signal handler may save a model while its own thread is in here
+        self._relays: dict[str, tuple[Relay, threading.Thread]] = {}
+
+    def _begin_in_child(self) -> None:
+        # Kept for ever: to let go of a connection that is the parent's would close it.
+        self._inherited.append(self._relays)
+        self._begin()
+
+    def wake(self, using: str, make: Callable[[], Relay]) -> None:
+        """Wake the relay of a database; start it if there is none."""
+        if self._pid != os.getpid():  # uWSGI forks without calling Python's hooks, unless told to
+            self._begin_in_child()
+        found = self._relays.get(using)
+        if found is None or not found[1].is_alive():
+            found = self._start(using, make)
+        found[0].wake()
+
+    def _start(self, using: str, make: Callable[[], Relay]) -> tuple[Relay, threading.Thread]:
+        with self._lock:
+            found = self._relays.get(using)
+            if found is None or not found[1].is_alive():
+                made = make()
+                found = made, threading.Thread(target=made.run, name=f"heliograph-relay-{using}", daemon=True)
+                found[1].start()
+                self._relays[using] = found
+            return found
+
+    def flush(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        return all(relay.flush(max(0.0, deadline - time.monotonic())) for relay, _ in list(self._relays.values()))
+
+    def close(self, timeout: float | None = None) -> None:
+        """Let all have up to ``timeout`` seconds to send the rest; what is left waits in the database. Idempotent."""
+        if self._pid != os.getpid():
+            return
+        seconds = conf.shutdown_timeout if timeout is None else timeout
+        deadline = time.monotonic() + seconds
+        stopped, self._relays = self._relays, {}
+        for relay, _ in stopped.values():
+            relay.stop(seconds)
+        for _, thread in stopped.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+threads = Threads()
+wake = threads.wake
+flush = threads.flush
+close = threads.close
+atexit.register(close)
