@@ -31,7 +31,7 @@ def serve(hosts: Hosts, *options: object, **environment: object) -> Host:
     [
         ["--worker-class=sync"],
         ["--worker-class=sync", "--preload"],
-        ["--worker-class=gthread", "--threads=4"],
+        pytest.param(["--worker-class=gthread", "--threads=4"], marks=pytest.mark.ordeal),
         ["--worker-class=gevent"],
         ["--worker-class=asgi", "tests.processes.shop.wsgi:asgi_application"],
     ],
