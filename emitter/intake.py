@@ -12,6 +12,8 @@ from collections.abc import Callable
 from emitter import forks
 from emitter.event import Event, Later
 
+MANY = 1_000  # events that wait for another thread to complete them: who brings more gives it a moment
+MOMENT = 0.001  # seconds
 AT_ONCE = 16  # events; a thread that completes as many is held up for less than a query takes
 
 
@@ -52,7 +54,7 @@ class Intake:
 
     def _look(self, number: int) -> None:
         if number >= self.at_once:
-            self.work(is_urgent=False)
+            self._work(MOMENT if number >= MANY else 0)
         elif number == 1:
             self._wake()
 
@@ -61,7 +63,11 @@ class Intake:
 
         While another thread is at it: wait for that if it ``is_urgent``, else leave it all to that.
         """
-        if not self._lock.acquire(blocking=is_urgent):
+        self._work(-1 if is_urgent else 0)
+
+    def _work(self, timeout: float) -> None:
+        """Work, or leave it to another thread that is at it for longer than so many seconds; -1 is for ever."""
+        if not self._lock.acquire(timeout=timeout):
             return
         try:
             while self._incomplete:
