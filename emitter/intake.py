@@ -60,6 +60,8 @@ class Intake:
 
         While another thread is at it: wait for that if it ``is_urgent``, else leave it all to that.
         """
+        if self._pid != os.getpid():
+            self.begin()
         if not self._lock.acquire(blocking=is_urgent):
             return
         try:

@@ -162,3 +162,13 @@ def test_a_forked_child_starts_empty_though_its_parent_was_at_work(desk, is_told
     desk.intake.work()
 
     assert (status, desk.names) == (0, ["parent's"])
+
+
+def test_a_child_that_brings_nothing_passes_on_nothing_of_its_parents(desk):
+    desk.intake.put(an_event("parent's"))
+    if not (child := os.fork()):
+        desk.intake.work()
+        os._exit(0 if desk.names == [] else 1)
+    _, status = os.waitpid(child, 0)
+
+    assert status == 0
