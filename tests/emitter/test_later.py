@@ -1,0 +1,96 @@
+"""A save is noted where it happens and told later: as if it had been told at once."""
+
+import os
+import weakref
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+from django.test import override_settings
+
+from emitter import pipeline, transactions
+from emitter.event import moment, stamp_of
+from emitter.objects import Saved
+from tests.emitter.conftest import Arrived
+from tests.emitter.library.models import Author, Book, Genre
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+MANY = 3_000  # more than Python nests calls
+
+
+@pytest.mark.parametrize(("old", "new"), [('{"a": 1}', {"a": 1}), ("[]", []), ("1", 1), ({"a": 1}, '{"a": 1}')])
+def test_json_and_a_text_of_the_same_json_are_two_values(facts: Arrived, old: Any, new: Any) -> None:
+    book = Book.objects.create(title="Emma", details=old)
+    book.details = new
+    book.save()
+    book.details = old
+    book.save()
+
+    assert [event.data["changes"] for event in facts()[1:]] == [{"details": [old, new]}, {"details": [new, old]}]
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, True), (True, 1)])
+def test_values_that_are_equal_and_stored_as_two_texts_are_two_values(facts: Arrived, old: Any, new: Any) -> None:
+    book = Book.objects.create(title=old)
+    book.title = new
+    book.save()
+
+    assert facts()[-1].data["changes"] == {"title": [str(old), str(new)]}
+
+
+def test_saves_that_nobody_tells_leave_no_chain_behind(facts: Arrived) -> None:
+    genre = Genre.objects.create(name="first")
+    with override_settings(HELIOGRAPH_URL=""):
+        for number in range(MANY):
+            genre.name = str(number)
+            genre.save()
+    genre.name = "last"
+    genre.save()
+    genre.delete()
+
+    assert [event.action for event in facts()] == ["created", "updated", "deleted"]
+    assert facts()[1].data["changes"] == {"name": [str(MANY - 1), "last"]}
+
+
+def test_saves_that_a_transaction_has_no_room_for_leave_no_chain_behind(
+    facts: Arrived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "LIMIT", 3)
+    genre = Genre.objects.create(name="first")
+    with transaction.atomic():
+        for number in range(MANY):
+            genre.name = str(number)
+            genre.save()
+    genre.name = "last"
+    genre.save()
+
+    assert facts()[-1].data["changes"] == {"name": [str(MANY - 1), "last"]}
+
+
+def test_what_waits_for_its_commit_holds_no_values_once_it_is_made(facts: Arrived) -> None:
+    with transaction.atomic():
+        author = Author.objects.create(name="Jane")
+        noted = weakref.ref(author)
+        held: list[Any] = transactions.ledger(connections["default"]).held
+        saved = next(each.what for each in held if isinstance(each.what, Saved))
+        pipeline.work()
+        left = (saved.save, saved.context)
+        del author
+        is_gone = noted() is None
+
+    assert (left, is_gone) == ((None, None), True)
+    assert facts()[0].data["fields"]["name"] == "Jane"
+
+
+def test_a_fork_knows_the_id_of_what_was_not_told_yet(facts: Arrived) -> None:
+    known = moment()
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        os.write(write, str(stamp_of(known)[0]).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert os.read(read, 100).decode() == str(stamp_of(known)[0])
+    os.close(read)
+    os.close(write)
