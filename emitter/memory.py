@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 from django.db import connections
-from django.db.models import Field, JSONField, Model
+from django.db.models import Field, FileField, JSONField, Model
+from django.db.models.fields.files import FieldFile, ImageFieldFile
 
 from emitter import transactions
 from emitter.complaints import complain
@@ -31,6 +32,7 @@ from emitter.values import (
 ATTRIBUTE = "heliograph"  # of instance._state
 TEXTS = frozenset([str, bytes])  # what JSON is decoded from
 CONTAINERS = frozenset([dict, list])  # what it is decoded to
+FILES = frozenset([FieldFile, ImageFieldFile])
 KEPT = IMMUTABLE | {Encoded}  # types of values that need no copy
 DEEP = 32  # saves of one object that are remembered unlooked at: more than wait to be told, each on the one before
 
@@ -57,7 +59,7 @@ class Layout(msgspec.Struct, frozen=True):
     """A model's columns by attribute name, in order; those that a save writes, with their fields; those of the key.
 
     ``take`` gives the values of all from a ``__dict__``; ``decoded`` are columns of JSON whose text is remembered, at
-    the places ``json``; ``is_plain`` tells that no others can change in place.
+    the places ``json``; those of files are ``files``; ``is_plain`` tells that no others can change in place.
     """
 
     names: tuple[str, ...]
@@ -66,6 +68,7 @@ class Layout(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
     decoded: tuple[str, ...]
     json: tuple[int, ...]
+    files: tuple[int, ...]
     is_plain: bool
 
 
@@ -83,6 +86,7 @@ def layout(model: type[Model]) -> Layout:
         keys=tuple(each.attname for each in getattr(meta, "pk_fields", None) or [meta.pk]),
         decoded=decoded,
         json=tuple(map(names.index, decoded)),
+        files=tuple(place for place, each in enumerate(fields) if isinstance(each, FileField)),
         is_plain=not any(is_mutable(each) for each in fields),
     )
 
@@ -180,7 +184,7 @@ def depth_over(before: Any) -> int:
 
 
 def stable(plan: Layout, held: Mapping[str, Any]) -> list[Any] | None:
-    """Return a copy of all columns, of JSON as its text; None where one is missing, or might still change."""
+    """Return a copy of all columns, of JSON its text, of a file its name; None where one is missing or may change."""
     try:
         values = [*plan.take(held)]
     except KeyError:  # deferred
@@ -188,6 +192,9 @@ def stable(plan: Layout, held: Mapping[str, Any]) -> list[Any] | None:
     for place in plan.json:
         if type(values[place]) in CONTAINERS:
             values[place] = as_json(values[place])
+    for place in plan.files:
+        if type(values[place]) in FILES:
+            values[place] = values[place].name
     return values if KEPT.issuperset(map(type, values)) else None
 
 

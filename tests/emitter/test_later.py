@@ -10,9 +10,10 @@ from django.test import override_settings
 
 from emitter import pipeline, transactions
 from emitter.event import moment, stamp_of
+from emitter.memory import Save
 from emitter.objects import Saved
 from tests.emitter.conftest import Arrived
-from tests.emitter.library.models import Author, Book, Genre
+from tests.emitter.library.models import Author, Book, Cover, Genre
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -81,6 +82,23 @@ def test_what_waits_for_its_commit_holds_no_values_once_it_is_made(facts: Arrive
 
     assert (left, is_gone) == ((None, None), True)
     assert facts()[0].data["fields"]["name"] == "Jane"
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_a_file_is_told_later_by_the_name_that_it_was_saved_with(facts: Arrived, is_loaded: bool) -> None:
+    cover = Cover.objects.create(drawing="old.txt")
+    if is_loaded:
+        cover = Cover.objects.get(pk=cover.pk)
+    cover.save()
+    cover.drawing.name = "new.txt"
+    cover.save()
+    noted = type(vars(cover._state)["heliograph"])
+    cover.drawing.name = "newest.txt"
+
+    made, saved = facts()
+    assert noted is Save
+    assert made.data["fields"]["drawing"] == "old.txt"
+    assert saved.data["changes"] == {"drawing": ["old.txt", "new.txt"]}
 
 
 def test_a_fork_knows_the_id_of_what_was_not_told_yet(facts: Arrived) -> None:
