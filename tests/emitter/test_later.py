@@ -1,11 +1,16 @@
 """A save is noted where it happens and told later: as if it had been told at once."""
 
 import os
+import sys
+import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.db import connections, transaction
+from django.db.models.signals import post_save
 from django.test import override_settings
 
 from emitter import pipeline, transactions
@@ -14,6 +19,7 @@ from emitter.memory import Save
 from emitter.objects import Saved
 from tests.emitter.conftest import Arrived
 from tests.emitter.library.models import Author, Book, Cover, Genre
+from tests.emitter.library.signals import book_lent
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
 
@@ -112,3 +118,49 @@ def test_a_fork_knows_the_id_of_what_was_not_told_yet(facts: Arrived) -> None:
     assert os.read(read, 100).decode() == str(stamp_of(known)[0])
     os.close(read)
     os.close(write)
+
+
+@contextmanager
+def others_at_work() -> Iterator[None]:
+    """Have other threads tell what is noted, all the time, and threads take turns as often as they can."""
+    is_over, interval = threading.Event(), sys.getswitchinterval()
+
+    def work() -> None:
+        while not is_over.is_set():
+            pipeline.work()
+
+    others = [threading.Thread(target=work) for _ in range(2)]
+    sys.setswitchinterval(1e-6)
+    for each in others:
+        each.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        for each in others:
+            each.join()
+        sys.setswitchinterval(interval)
+
+
+def test_what_two_threads_look_at_is_the_same_event(facts: Arrived) -> None:
+    def lend(instance: Genre, **_: Any) -> None:
+        book_lent.send(None, days=instance.pk)
+
+    post_save.connect(lend, sender=Genre)
+    try:
+        with others_at_work():
+            for number in range(200):
+                genre = Genre.objects.create(name=str(number))
+                genre.name += "!"
+                genre.save()
+                genre.delete()
+    finally:
+        post_save.disconnect(lend, sender=Genre)
+
+    events = facts()
+    ids = {event.id for event in events}
+    assert len(ids) == len(events) == 200 * 5
+    assert {event.causationid for event in events if event.type.endswith("book_lent")} <= ids
+    assert all(set(event.data) == {"changes", "diff_source"} for event in events if event.action == "updated")
+    names = [event.data["fields"]["name"] for event in events if event.action == "deleted"]
+    assert names == [f"{number}!" for number in range(200)]
