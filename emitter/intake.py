@@ -63,8 +63,8 @@ class Intake:
         While another thread is at it: wait for that if it ``is_urgent``, else leave it all to that. So does what has
         interrupted its own thread at it, or would pass on what comes later first.
         """
-        if self._pid != os.getpid():
-            self.begin()
+        if forks.pid != os.getpid():
+            forks.notice()
         if not self._lock.acquire(blocking=is_urgent):
             return
         was_at_work, self._is_at_work = self._is_at_work, True
