@@ -95,6 +95,7 @@ class Ordeal:
         self.database = database
         self.rng = random.Random(seed)
         self.kills: Counter[str] = Counter()
+        self.dead = ""  # letters, once all is sent
         self.port = free_port()
         self.dsn = server.dsn
         self.service_environment = {**os.environ, "DATABASE_URL": server.dsn, "VAR_DIR": str(folder)}
@@ -117,19 +118,21 @@ class Ordeal:
             connection.execute("CREATE DATABASE outbox")
         if self.database == "mariadb":
             self.environment |= mariadb_environment()
+        migrate = ["migrate", "--run-syncdb", "--verbosity", "0", "--database", self.database]
+        project = subprocess.Popen([sys.executable, "-m", "django", *migrate], env=self.environment)
         manage = [sys.executable, "manage.py"]
         subprocess.run([*manage, "migrate", "--verbosity", "0"], env=self.service_environment, check=True)
         create_key = [*manage, "create_key", "kill", "--create", "--scopes", "events:write"]
         made = subprocess.run(create_key, env=self.service_environment, check=True, capture_output=True, text=True)
         self.environment["OUTBOX_KEY"] = made.stdout.strip()
-        migrate = ["migrate", "--run-syncdb", "--verbosity", "0", "--database", self.database]
-        subprocess.run([sys.executable, "-m", "django", *migrate], env=self.environment, check=True)
+        assert project.wait() == 0
 
-    def start_service(self) -> Process:
+    def start_service(self, *, is_awaited: bool = True) -> Process:
         granian = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(self.port)]
         granian += ["--workers", "1", "--blocking-threads", "4", "--log-level", "critical", "service.wsgi:application"]
         process = subprocess.Popen(granian, env=self.service_environment, start_new_session=True, text=True)
-        wait_for(self.port)
+        if is_awaited:
+            wait_for(self.port)
         return process
 
     def start_relay(self) -> Process:
@@ -155,9 +158,9 @@ class Ordeal:
                 if number % EVERY == EVERY - 1 or rounds < EVERY:
                     self.kill("service", service)
                 relays[victim] = self.start_relay()
-                self.run_client(f"{number}b", share - done)
                 if service.poll() is not None:
-                    service = self.start_service()
+                    service = self.start_service(is_awaited=False)  # the client goes on meanwhile
+                self.run_client(f"{number}b", share - done)
                 print(f"round {number + 1} of {rounds}", end="\r", file=sys.stderr)
             self.wait_until_sent()
         finally:
@@ -187,9 +190,10 @@ class Ordeal:
 
     def wait_until_sent(self) -> None:
         deadline = time.monotonic() + PATIENCE
-        while "waiting\t0" not in self.outbox():
-            assert time.monotonic() < deadline, f"Not sent in {PATIENCE} s:\n{self.outbox()}"
+        while "waiting\t0" not in (left := self.outbox()):
+            assert time.monotonic() < deadline, f"Not sent in {PATIENCE} s:\n{left}"
             time.sleep(0.5)
+        self.dead = left.rstrip().rpartition("\t")[2]
 
     def outbox(self) -> str:
         command = [sys.executable, "-m", "django", "heliograph_outbox", "--database", self.database]
@@ -225,7 +229,7 @@ class Ordeal:
             "twice": sum(count - 1 for count in facts.values()),
             "facts_that_are_none": len(facts.keys() - rows),
             "rolled_back_that_are_there": len(undone & rows),
-            "dead": self.outbox().rstrip().rpartition("\t")[2],
+            "dead": self.dead,
         }
 
 

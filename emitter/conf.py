@@ -45,6 +45,14 @@ def is_priorities(value: object) -> bool:
     return isinstance(value, dict) and is_texts(list(value)) and all(name in names for name in value.values())
 
 
+def is_fractions(value: object) -> bool:
+    return isinstance(value, dict) and is_texts(list(value)) and all(map(is_fraction, value.values()))
+
+
+def is_fraction(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
 def is_delivery(value: object) -> bool:
     return isinstance(value, str) and value in {"memory", "outbox"}
 
@@ -196,6 +204,9 @@ class Conf:
     )
     priorities = Setting[Mapping[str, str]](
         {}, is_priorities, "A mapping of patterns of types to 'low', 'normal' or 'high'.", "heliograph.E050"
+    )
+    sample = Setting[Mapping[str, float]](
+        {}, is_fractions, "A mapping of patterns of types to the fraction, 0 to 1, that is told.", "heliograph.E055"
     )
     spool = Setting("", is_text, "A directory that keeps events over an outage, or '' for none.", "heliograph.E052")
     spool_bytes = Setting(

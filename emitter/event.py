@@ -169,7 +169,7 @@ def encode(event: Event | Telemetry) -> bytes:
     return _encoder.encode(event)
 
 
-Moment = tuple[int, int]  # in ticks and in nanoseconds
+Moment = tuple[int, int, int]  # in ticks and in nanoseconds, and a random number of 62 bits
 _STEP_BACK = 10_000 << 12  # ticks: 10 s, more than clocks are ever slewed
 
 
@@ -208,7 +208,7 @@ class _Mint:
         return self.stamp_of(self.moment())
 
     def moment(self) -> Moment:
-        """Return this moment, which no other is like."""
+        """Return this moment, which no other is like; of it, a fork makes the same id."""
         with self._lock:
             nanoseconds = time.time_ns()
             tick = (nanoseconds << 12) // 1_000_000
@@ -216,17 +216,17 @@ class _Mint:
                 tick = self._last + 1
                 nanoseconds = tick * 1_000_000 >> 12  # `time` says what the id says
             self._last = tick
-            return tick, nanoseconds
+            return tick, nanoseconds, self._random.getrandbits(62)
 
     def stamp_of(self, moment: Moment) -> tuple[uuid.UUID, str]:
         """Return a UUIDv7 and the same moment in RFC 3339: UTC, microseconds, `Z`."""
-        tick, nanoseconds = moment
+        tick, nanoseconds, chance = moment
         second, rest = divmod(nanoseconds, 1_000_000_000)
         known, date = self._date
         if second != known:
             date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._date = second, date
-        number = tick >> 12 << 80 | 7 << 76 | (tick & 0xFFF) << 64 | 2 << 62 | self._random.getrandbits(62)
+        number = tick >> 12 << 80 | 7 << 76 | (tick & 0xFFF) << 64 | 2 << 62 | chance
         return made(number), f"{date}.{rest // 1000:06d}Z"
 
 

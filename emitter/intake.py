@@ -35,6 +35,7 @@ class Intake:
         """Forget all: what was brought before a fork is the parent's."""
         # Reentrant: a signal handler or a finalizer may come here while its own thread is here.
         self._lock = threading.RLock()
+        self._is_at_work = False
         self._incomplete: deque[Later] = deque()  # of which it isn't known yet whether and when they leave
         self._leaving: deque[Event | Later] = deque()
 
@@ -61,20 +62,39 @@ class Intake:
     def work(self, *, is_urgent: bool = True) -> None:
         """Complete what is incomplete and pass on what leaves.
 
-        While another thread is at it: wait for that if it ``is_urgent``, else leave it all to that.
+        While another thread is at it: wait for that if it ``is_urgent``, else leave it all to that. So does what has
+        interrupted its own thread at it, or would pass on what comes later first.
         """
+        if forks.pid != os.getpid():
+            forks.notice()
         self._work(-1 if is_urgent else 0)
 
     def _work(self, timeout: float) -> None:
         """Work, or leave it to another thread that is at it for longer than so many seconds; -1 is for ever."""
         if not self._lock.acquire(timeout=timeout):
             return
+        was_at_work, self._is_at_work = self._is_at_work, True
         try:
-            while self._incomplete:
-                self._incomplete.popleft().complete()
-            while self._leaving:
-                event = self._leaving.popleft().complete()
-                if event is not None:
-                    self._accept(event)
+            if timeout < 0 or not was_at_work:
+                self._complete()
+                self._pass_on()
         finally:
+            self._is_at_work = was_at_work
             self._lock.release()
+
+    def _complete(self) -> None:
+        while self._incomplete:
+            self._incomplete.popleft().complete()
+
+    def _pass_on(self) -> None:
+        while self._leaving:
+            brought = self._leaving.popleft()
+            try:
+                event = brought.complete()
+            except Exception:
+                raise
+            except BaseException:  # a signal has ended the thread or the process, which sends the rest before it goes
+                self._leaving.appendleft(brought)
+                raise
+            if event is not None:
+                self._accept(event)

@@ -36,11 +36,14 @@ class Claim:
         return Waiting.objects.using(self.using).filter(pk__in=found, lease=self.token)
 
 
-def claim(using: str, size: int, seconds: float) -> Claim:
-    """Claim up to ``size`` rows, the oldest that nobody has, for ``seconds``."""
+def claim(using: str, size: int, seconds: float, *, is_early: bool = False) -> Claim:
+    """Claim up to ``size`` rows, the oldest that nobody has, for ``seconds``.
+
+    Those that were given back wait for their time, unless this ``is_early``.
+    """
     made = Claim(using=using, token=uuid4(), events={})
     with transaction.atomic(using=using):
-        events = dict(available(using).values_list("pk", "event")[:size])
+        events = dict(available(using, is_early=is_early).values_list("pk", "event")[:size])
         if not events:
             return made
         claimed = Waiting.objects.using(using).filter(pk__in=list(events))
@@ -48,8 +51,9 @@ def claim(using: str, size: int, seconds: float) -> Claim:
     return Claim(using=using, token=made.token, events=events)
 
 
-def available(using: str) -> "QuerySet[Waiting]":
-    rows = Waiting.objects.using(using).filter(Q(available_at=None) | Q(available_at__lte=Now())).order_by("pk")
+def available(using: str, *, is_early: bool = False) -> "QuerySet[Waiting]":
+    due = Q(available_at=None) | Q(available_at__lte=Now())
+    rows = Waiting.objects.using(using).filter(due | Q(lease=None) if is_early else due).order_by("pk")
     features = connections[using].features
     if features.has_select_for_update:  # SQLite's transaction is the only one that writes: see `own`
         rows = rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)

@@ -1,6 +1,7 @@
 """From a captured signal to the worker's queue: identity, cause, context, and the wait for the transaction."""
 
 import platform
+import random
 import threading
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from emitter import contexts, ends, forks, frames, outbox, payload, transactions
+from emitter import contexts, ends, forks, frames, outbox, payload, privacy, selection, transactions
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.event import Event, Later, Limits, Result, Telemetry, identity, stamp
@@ -28,13 +29,15 @@ from emitter.worker import About, Transport, Worker
 if TYPE_CHECKING:
     from emitter.relay import Relay
 
-# What was seen and not sent, by reason: "no_op", "hole", "transaction_full", "before_fork".
+# What was seen and not sent, by reason: "no_op", "hole", "transaction_full", "thinned", "before_fork".
 counts: Counter[str] = Counter()
 
 _lock = threading.RLock()  # reentrant: a signal handler may save a model while its own thread is in here
 _worker: Worker | None = None
 
 Stamp = tuple[UUID, str]
+
+CHANGES = ("django.db.models.signals.", "heliograph.")  # what types begin with that tell, by an action, of a change
 
 
 def emit(
@@ -58,6 +61,9 @@ def emit(
     """
     if not conf.url or outbox.working.get():
         return None
+    if conf.sample and is_thinned(kind, action):
+        counts["thinned"] += 1
+        return None
     frame, now = frames.current(), contexts.current()
     event_id, time = minted or stamp()
     event = Event(
@@ -79,6 +85,14 @@ def emit(
     if now is not None:
         now.attribute(event)
     return release(event, using)
+
+
+def is_thinned(kind: str, action: str | None) -> bool:
+    """Tell, by chance, whether ``HELIOGRAPH_SAMPLE`` leaves out an event of this type; a change of a model never is."""
+    if action is not None and kind.startswith(CHANGES):
+        return False
+    fraction = next((each for pattern, each in conf.sample.items() if selection.matches(kind, [pattern])), 1.0)
+    return random.random() >= fraction  # noqa: S311  # not secret
 
 
 def emit_later(event: Later, using: str) -> Fate | None:
@@ -176,13 +190,18 @@ def overflowed(connection: BaseDatabaseWrapper, what: Event | Later) -> bool:
 
 
 def relay_from(using: str) -> None:
-    """See to it that this process relays the outbox of a database, unless a command does. Never raises."""
-    if conf.relay != "thread":
-        return
-    try:
-        from emitter import relay  # imports models, and this module may be there before the apps are
+    """See to it that this process relays the outbox of a database, unless a command does. Never raises.
 
-        relay.wake(using, lambda: make_relay(using, poll=relay.POLL))
+    Where uWSGI is going to fork, no thread may run: the rows wait for the first that a worker writes.
+    """
+    try:
+        if ends.is_before_forks_of_uwsgi():
+            return
+        worker().start()  # which tells the service of this process
+        if conf.relay == "thread":
+            from emitter import relay  # imports models, and this module may be there before the apps are
+
+            relay.wake(using, lambda: make_relay(using, poll=relay.POLL))
     except Exception as error:  # noqa: BLE001  # no thread is to be had, as while Python ends: another process will
         complain("relay", "The outbox could not be relayed from this process", error)
 
@@ -250,7 +269,8 @@ def begin_in_child() -> None:
     """Take a new lock, as a thread that isn't there may hold the parent's, and count anew."""
     global _lock  # noqa: PLW0603  # it guards the one worker a process
     _lock = threading.RLock()
-    counts.clear()
+    for each in (counts, outbox.counts, privacy.counts):
+        each.clear()
 
 
 forks.in_child(begin_in_child)
@@ -269,11 +289,21 @@ def make_worker() -> Worker:
         spool=conf.spool,
         spool_bytes=conf.spool_bytes,
         telemetry_interval=conf.telemetry_interval,
-        about=About(source=conf.source or default_source(), versions=versions(), unsent=lambda: dict(counts)),
+        about=About(
+            source=conf.source or default_source(),
+            versions=versions(),
+            delivery=conf.delivery,
+            unsent=unnumbered_counts,
+        ),
     )
     ends.before(made.close)
     ends.warn_without_threads()
     return made
+
+
+def unnumbered_counts() -> dict[str, int]:
+    """Return how much was seen and has no sequence number, by reason; ``outbox`` are those that are rows."""
+    return {**counts, **privacy.counts, "outbox": outbox.counts["outbox"]}
 
 
 def make_http_transport() -> HttpTransport:
@@ -345,4 +375,4 @@ def report() -> dict[str, int]:
     ``outbox`` are those that are rows, and don't count as captured: they have no number, since none gets lost.
     """
     work()
-    return {"captured": worker().captured, **counts, **outbox.counts, **worker().counts}
+    return {"captured": worker().captured, **counts, **privacy.counts, **outbox.counts, **worker().counts}

@@ -5,6 +5,7 @@ Which names are secret is known to `emitter.names`, what secrets look like to `e
 
 import hmac
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Set
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -19,6 +20,9 @@ from emitter.names import OTHERS, is_phrase, is_secret, words_of
 from emitter.shapes import Replace
 
 Names = Callable[[str], bool]
+
+# Of this process: "masked", how often a value was.
+counts: Counter[str] = Counter()
 
 MASK = "[masked]"
 DEPTH = 8  # of nested values that a mask tells apart
@@ -107,6 +111,7 @@ def mask(value: object, secret: bytes | str = "") -> str:
     Equal values have equal marks under one secret; without knowing it, nothing else can be learnt from a mark. Never
     calls the project's code: an object of its own is told by its type, and all of a type look equal.
     """
+    counts["masked"] += 1
     if not secret:
         return MASK
     key = secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret

@@ -4,7 +4,6 @@ Knows leases and a transport; not what an event is about. No transaction is open
 row leaves when the service has taken its event, or as a dead letter when it has refused it.
 """
 
-import atexit
 import os
 import threading
 import time
@@ -14,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from emitter import leases, outbox
+from emitter import ends, leases, outbox
 from emitter.complaints import complain, logger
 from emitter.conf import conf
 from emitter.event import Event, Result
@@ -110,16 +109,16 @@ class Relay:
                     self._idle(asked, connection.close)
 
     def drain(self) -> bool:
-        """Relay all that is there for the taking; False when it couldn't be sent."""
+        """Relay all that no other relay has, at once; False when it couldn't be sent."""
         with leases.connected(self.using), outbox.at_work():
-            while self.step() and not self.failures and not self._is_stopped:
+            while self.step(is_early=True) and not self.failures and not self._is_stopped:
                 pass
             return not self.failures
 
-    def step(self) -> int:
+    def step(self, *, is_early: bool = False) -> int:
         """Relay one batch, and return how many rows it had. ``failures`` and ``pause`` tell how it went."""
         try:
-            claimed = leases.claim(self.using, self._batch_size, self._lease)
+            claimed = leases.claim(self.using, self._batch_size, self._lease, is_early=is_early)
             if claimed.events:
                 self._relay(claimed)
             elif time.monotonic() < self._retry_at:  # what it gave back is still to be sent
@@ -184,9 +183,9 @@ class Relay:
                 raise
             refused, unnamed, reason = {}, len(events), (f"status_{error.status}", error.detail or str(error))
         else:
-            refused = named(result, events)
+            refused = named(result, events) | unencodable(result, events)
             unnamed = result.rejected + result.unencodable - len(refused)
-            reason = ("unencodable", "") if result.unencodable else ("refused", "The service named no reason.")
+            reason = ("refused", "The service named no reason.")
             check_sum(result, len(events))
         if unnamed <= 0:
             return refused
@@ -248,6 +247,11 @@ def named(result: Result, events: Mapping[int, Event]) -> dict[int, tuple[str, s
     return {key: (refusal.code, refusal.detail) for key, refusal in found if refusal is not None}
 
 
+def unencodable(result: Result, events: Mapping[int, Event]) -> dict[int, tuple[str, str]]:
+    keys = list(events)
+    return {keys[place]: ("unencodable", "It can't be written as JSON.") for place in result.unencodable_at}
+
+
 def check_sum(result: Result, number: int) -> None:
     told = result.accepted + result.duplicates + result.rejected + result.unencodable
     if told != number:
@@ -277,6 +281,7 @@ class Threads:
     def _begin_in_child(self) -> None:
         # Kept for ever: to let go of a connection that is the parent's would close it.
         self._inherited.append(self._relays)
+        counts.clear()
         self._begin()
 
     def wake(self, using: str, make: Callable[[], Relay]) -> None:
@@ -319,4 +324,4 @@ threads = Threads()
 wake = threads.wake
 flush = threads.flush
 close = threads.close
-atexit.register(close)
+ends.before(close)

@@ -24,12 +24,14 @@ from emitter.guard import guarded
 from emitter.models import DeadLetter, Waiting
 from emitter.relay import Relay
 from emitter.retry import Retry
+from emitter.transport import HttpTransport
 from tests.live import eventually
 from tests.outbox import ask
 from tests.outbox.conftest import Service
 from tests.outbox.store.models import Item
 from tests.outbox.store.signals import sold
 from tests.outbox.test_transactions import create
+from tests.sending import service as http
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -353,10 +355,10 @@ def test_it_outlives_a_database_that_is_away(
     original = leases.claim
     failures = iter(range(3))
 
-    def claim(*args: Any) -> Any:
+    def claim(*args: Any, **options: Any) -> Any:
         if next(failures, None) is not None:
             raise ConnectionError("the database is away")
-        return original(*args)
+        return original(*args, **options)
 
     monkeypatch.setattr(leases, "claim", claim)
 
@@ -427,3 +429,71 @@ def test_a_foreign_token_decides_nothing(using: str, ids: list[str], waiting: Ev
     assert leases.settle(leases.Claim(using=using, token=uuid4(), events=events), {}) == 10
 
     assert len(waiting()) == 10
+
+
+def test_what_another_gave_back_is_not_left_for_later_by_who_drains(
+    make: Make, service: Service, ids: list[str]
+) -> None:
+    def refuse(_: Any) -> None:
+        raise PermanentError("answered 401", status=401)
+
+    service.before = refuse
+    assert not make().drain()
+    assert not make().drain(), "it could still not be sent"
+    service.before = lambda _: None
+
+    assert make().drain()
+
+    assert list(service.events) == ids
+
+
+def test_what_cannot_be_written_is_found_without_sending_the_others_again(
+    make: Make, service: Service, ids: list[str], using: str
+) -> None:
+    def send(events: Sequence[Event], **_: Any) -> Result:
+        service.batches.append(len(events))
+        return Result(accepted=len(events) - 1, duplicates=0, rejected=0, unencodable=1, unencodable_at=(3,))
+
+    service.send = send  # type: ignore[method-assign]
+
+    assert make().drain()
+
+    assert service.batches == [10]
+    (letter,) = DeadLetter.objects.using(using)
+    assert (letter.code, json.loads(letter.event)["id"]) == ("unencodable", ids[3])
+
+
+def test_an_answer_that_does_not_add_up_is_asked_for_again(make: Make, using: str, ids: list[str]) -> None:
+    """The service took them all the while; only a third such answer makes dead letters, which can be sent again."""
+    nonsense = {"accepted": 3, "duplicates": 0, "rejected": 0, "errors": []}
+    with http.running(http.Service()) as server:
+        one = Relay(using, HttpTransport(server.url, http.KEY))
+        server.answers = [(200, {}, nonsense), (200, {}, nonsense), (200, {}, http.STORED)]
+        for _ in range(2):
+            assert not one.drain()
+        assert not DeadLetter.objects.using(using).exists()
+        assert one.drain()
+        assert not DeadLetter.objects.using(using).exists()
+        assert not Waiting.objects.using(using).exists()
+
+
+def test_what_is_never_accounted_for_becomes_dead_letters(make: Make, using: str, ids: list[str]) -> None:
+    with http.running(http.Service()) as server:
+        server.answer(200, {"accepted": 3, "duplicates": 0, "rejected": 0, "errors": []})
+        one = Relay(using, HttpTransport(server.url, http.KEY))
+
+        assert [one.drain() for _ in range(3)] == [False, False, True]
+
+    assert set(DeadLetter.objects.using(using).values_list("code", flat=True)) == {"unaccounted"}
+
+
+def test_one_that_is_too_large_is_a_dead_letter_and_the_others_go_on(using: str, ids: list[str]) -> None:
+    large = json.dumps({**json.loads(Waiting.objects.using(using).first().event), "data": {"text": "x" * 300_000}})  # type: ignore[union-attr]
+    Waiting.objects.using(using).create(event=large.replace(ids[0], str(uuid4())))
+    with http.running(http.Service()) as server:
+        server.answer(200, http.STORED)
+
+        assert Relay(using, HttpTransport(server.url, http.KEY)).drain()
+
+        assert [len(batch) for batch in server.batches()] == [10]
+    assert [letter.code for letter in DeadLetter.objects.using(using)] == ["too_large"]

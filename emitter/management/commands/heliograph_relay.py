@@ -12,7 +12,6 @@ from emitter.conf import conf
 from emitter.exceptions import ConfigurationError
 from emitter.models import Waiting
 from emitter.relay import Relay
-from emitter.transport import HttpTransport
 
 
 class Command(BaseCommand):
@@ -39,7 +38,7 @@ class Command(BaseCommand):
 
 def check(database: str) -> None:
     try:
-        HttpTransport(conf.url, conf.key.strip())
+        pipeline.make_http_transport()
     except ConfigurationError as error:
         raise CommandError(f"{error} See manage.py check.") from error
     if Waiting._meta.db_table not in connections[database].introspection.table_names():
