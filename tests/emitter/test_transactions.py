@@ -139,6 +139,7 @@ def test_a_test_case_can_run_the_callbacks_as_django_offers_it(arrived: Arrived)
 def test_a_bad_configuration_costs_the_project_neither_its_commit_nor_its_callbacks(
     monkeypatch: pytest.MonkeyPatch, settings: Any, name: str, value: str
 ) -> None:
+    pipeline.work()  # for the last test's worker
     monkeypatch.setattr(pipeline, "_worker", None)
     setattr(settings, f"HELIOGRAPH_{name}", value)
     ran = []
