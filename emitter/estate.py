@@ -62,8 +62,9 @@ class Estate:
 
     def forget(self) -> None:
         """Close a child's copies of what its parent has open."""
-        if self.folder is not None:
-            self.folder.forget()
+        folder, self.folder = self.folder, None
+        if folder is not None:
+            folder.forget()
 
     def _tell(self, folder: Folder) -> None:
         if folder.telemetry is not None:

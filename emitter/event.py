@@ -3,7 +3,6 @@
 Knows no Django, no network and no queue. What `data` holds was made JSON-safe before it came here.
 """
 
-import os
 import random
 import threading
 import time
@@ -12,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
+
+from emitter import forks
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="specversion", tag="1.0"):
@@ -168,7 +169,7 @@ def encode(event: Event | Telemetry) -> bytes:
     return _encoder.encode(event)
 
 
-Moment = tuple[int, int]  # in ticks and in nanoseconds
+Moment = tuple[int, int, int]  # in ticks and in nanoseconds, and a random number of 62 bits
 _STEP_BACK = 10_000 << 12  # ticks: 10 s, more than clocks are ever slewed
 
 
@@ -189,7 +190,7 @@ class _Mint:
     far in the future are refused.
     """
 
-    __slots__ = ("_date", "_last", "_lock", "_random")
+    __slots__ = ("__weakref__", "_date", "_last", "_lock", "_random")
 
     def __init__(self) -> None:
         self._last = 0
@@ -207,7 +208,7 @@ class _Mint:
         return self.stamp_of(self.moment())
 
     def moment(self) -> Moment:
-        """Return this moment, which no other is like."""
+        """Return this moment, which no other is like; of it, a fork makes the same id."""
         with self._lock:
             nanoseconds = time.time_ns()
             tick = (nanoseconds << 12) // 1_000_000
@@ -215,24 +216,23 @@ class _Mint:
                 tick = self._last + 1
                 nanoseconds = tick * 1_000_000 >> 12  # `time` says what the id says
             self._last = tick
-            return tick, nanoseconds
+            return tick, nanoseconds, self._random.getrandbits(62)
 
     def stamp_of(self, moment: Moment) -> tuple[uuid.UUID, str]:
         """Return a UUIDv7 and the same moment in RFC 3339: UTC, microseconds, `Z`."""
-        tick, nanoseconds = moment
+        tick, nanoseconds, chance = moment
         second, rest = divmod(nanoseconds, 1_000_000_000)
         known, date = self._date
         if second != known:
             date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._date = second, date
-        number = tick >> 12 << 80 | 7 << 76 | (tick & 0xFFF) << 64 | 2 << 62 | self._random.getrandbits(62)
+        number = tick >> 12 << 80 | 7 << 76 | (tick & 0xFFF) << 64 | 2 << 62 | chance
         return made(number), f"{date}.{rest // 1000:06d}Z"
 
 
 _mint = _Mint()
 stamp, moment, stamp_of = _mint.stamp, _mint.moment, _mint.stamp_of
-if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
-    os.register_at_fork(after_in_child=_mint.renew)
+forks.in_child(_mint.renew)
 
 
 def uuid7() -> uuid.UUID:

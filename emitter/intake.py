@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from emitter import forks
 from emitter.event import Event, Later
 
 AT_ONCE = 16  # events; a thread that completes as many is held up for less than a query takes
@@ -26,26 +27,27 @@ class Intake:
         self._accept = accept
         self._wake = wake
         self.begin()
+        forks.in_child(self.begin)
 
     def begin(self) -> None:
         """Forget all: what was brought before a fork is the parent's."""
-        self._pid = os.getpid()
         # Reentrant: a signal handler or a finalizer may come here while its own thread is here.
         self._lock = threading.RLock()
+        self._is_at_work = False
         self._incomplete: deque[Later] = deque()  # of which it isn't known yet whether and when they leave
         self._leaving: deque[Event | Later] = deque()
 
     def expect(self, event: Later) -> None:
         """Have an event completed soon that may leave later, or never."""
-        if self._pid != os.getpid():  # uWSGI forks without calling Python's hooks, unless told to
-            self.begin()
+        if forks.pid != os.getpid():
+            forks.notice()
         self._incomplete.append(event)
         self._look(len(self._incomplete))
 
     def put(self, event: Event | Later) -> None:
         """Have an event leave soon."""
-        if self._pid != os.getpid():
-            self.begin()
+        if forks.pid != os.getpid():
+            forks.notice()
         self._leaving.append(event)
         self._look(len(self._leaving))
 
@@ -58,16 +60,35 @@ class Intake:
     def work(self, *, is_urgent: bool = True) -> None:
         """Complete what is incomplete and pass on what leaves.
 
-        While another thread is at it: wait for that if it ``is_urgent``, else leave it all to that.
+        While another thread is at it: wait for that if it ``is_urgent``, else leave it all to that. So does what has
+        interrupted its own thread at it, or would pass on what comes later first.
         """
+        if forks.pid != os.getpid():
+            forks.notice()
         if not self._lock.acquire(blocking=is_urgent):
             return
+        was_at_work, self._is_at_work = self._is_at_work, True
         try:
-            while self._incomplete:
-                self._incomplete.popleft().complete()
-            while self._leaving:
-                event = self._leaving.popleft().complete()
-                if event is not None:
-                    self._accept(event)
+            if is_urgent or not was_at_work:
+                self._complete()
+                self._pass_on()
         finally:
+            self._is_at_work = was_at_work
             self._lock.release()
+
+    def _complete(self) -> None:
+        while self._incomplete:
+            self._incomplete.popleft().complete()
+
+    def _pass_on(self) -> None:
+        while self._leaving:
+            brought = self._leaving.popleft()
+            try:
+                event = brought.complete()
+            except Exception:
+                raise
+            except BaseException:  # a signal has ended the thread or the process, which sends the rest before it goes
+                self._leaving.appendleft(brought)
+                raise
+            if event is not None:
+                self._accept(event)

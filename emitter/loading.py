@@ -85,7 +85,9 @@ def keep_text(each: Any) -> list[tuple[Any, Any]]:
         decoded = scanned(value)
         if decoded is UNKNOWN:
             decoded = original(value, expression, connection)
-        kept[0] = (decoded, value)
+            kept[0] = (decoded, None if decoded is None else as_json(decoded))  # Django takes what isn't JSON as it is
+        else:
+            kept[0] = (decoded, value)
         return decoded
 
     each.__dict__["from_db_value"] = from_db_value

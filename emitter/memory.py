@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 from django.db import connections
-from django.db.models import Field, JSONField, Model
+from django.db.models import Field, FileField, JSONField, Model
+from django.db.models.fields.files import FieldFile, ImageFieldFile
 
 from emitter import transactions
 from emitter.complaints import complain
@@ -31,7 +32,9 @@ from emitter.values import (
 ATTRIBUTE = "heliograph"  # of instance._state
 TEXTS = frozenset([str, bytes])  # what JSON is decoded from
 CONTAINERS = frozenset([dict, list])  # what it is decoded to
+FILES = frozenset([FieldFile, ImageFieldFile])
 KEPT = IMMUTABLE | {Encoded}  # types of values that need no copy
+DEEP = 32  # saves of one object that are remembered unlooked at: more than wait to be told, each on the one before
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +59,7 @@ class Layout(msgspec.Struct, frozen=True):
     """A model's columns by attribute name, in order; those that a save writes, with their fields; those of the key.
 
     ``take`` gives the values of all from a ``__dict__``; ``decoded`` are columns of JSON whose text is remembered, at
-    the places ``json``; ``is_plain`` tells that no others can change in place.
+    the places ``json``; those of files are ``files``; ``is_plain`` tells that no others can change in place.
     """
 
     names: tuple[str, ...]
@@ -65,6 +68,7 @@ class Layout(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
     decoded: tuple[str, ...]
     json: tuple[int, ...]
+    files: tuple[int, ...]
     is_plain: bool
 
 
@@ -82,6 +86,7 @@ def layout(model: type[Model]) -> Layout:
         keys=tuple(each.attname for each in getattr(meta, "pk_fields", None) or [meta.pk]),
         decoded=decoded,
         json=tuple(map(names.index, decoded)),
+        files=tuple(place for place, each in enumerate(fields) if isinstance(each, FileField)),
         is_plain=not any(is_mutable(each) for each in fields),
     )
 
@@ -98,6 +103,7 @@ class Save(msgspec.Struct, eq=False):
 
     Cheap to make, and looked at later. ``names`` are the fields that were written, None for all. ``noted`` are the
     values of all columns, if nothing can change them any more; else they are ``held`` and must be looked at now.
+    ``depth`` is how many saves ``before`` may still be looked at.
     """
 
     model: type[Model]
@@ -107,6 +113,7 @@ class Save(msgspec.Struct, eq=False):
     before: Any
     noted: list[Any] | None
     held: dict[str, Any]
+    depth: int = 0
     fate: Fate | None = None
     earlier: Snapshot | None = None
     known: Snapshot | None = None
@@ -126,23 +133,25 @@ class Save(msgspec.Struct, eq=False):
     def is_idle(self) -> bool:
         """Tell, if that is seen at a glance, that all of the row was written as it was."""
         old, new = self.before, self.noted
+        is_row = type(old) is list  # whose JSON is text
         if type(old) is Save and old.names is None and old.using == self.using:
             old = old.noted
         if type(old) is not list or new is None or self.names is not None:
             return False
         for was, now in zip(old, new, strict=True):
-            if was is not now and type(now) is not Encoded and was != now:
+            if was is not now and type(now) is not Encoded and (type(was) is not type(now) or was != now):
                 return False
         pairs = [(old[place], new[place]) for place in self.plan.json]
-        return all(is_same_json(Encoded(was) if type(was) in TEXTS else was, now) for was, now in pairs)
+        return all(is_same_json(Encoded(was) if is_row and type(was) in TEXTS else was, now) for was, now in pairs)
 
     @property
     def snapshot_before(self) -> Snapshot:
         """What the row held before."""
-        if self.earlier is None:
-            self.earlier = resolved(self.before, self.model, self.using, self.look())
+        before, earlier = self.before, self.earlier  # in this order: another thread may look at the same time
+        if earlier is None:
+            self.earlier = earlier = resolved(before, self.model, self.using, self.look())
             self.before = None  # or a chain of all saves would hang on it
-        return self.earlier
+        return earlier
 
     @property
     def snapshot(self) -> Snapshot:
@@ -161,11 +170,21 @@ def note_save(instance: Model, using: str, names: Collection[str] | None) -> Sav
         before = standing(instance)
     noted = stable(plan, held) if plan.is_plain else None
     known = {} if noted else {name: held[name] for name in plan.names if name in held}
-    return Save(model, using, names, plan, before, noted, known)
+    return Save(model, using, names, plan, before, noted, known, depth_over(before))
+
+
+def depth_over(before: Any) -> int:
+    """Return the depth of a save on ``before``, which is looked at now where nobody may ever do so: of untold saves."""
+    if type(before) is not Save or before.earlier is not None:
+        return 0
+    if before.depth < DEEP:
+        return before.depth + 1
+    _ = before.snapshot
+    return 0
 
 
 def stable(plan: Layout, held: Mapping[str, Any]) -> list[Any] | None:
-    """Return a copy of all columns, of JSON as its text; None where one is missing, or might still change."""
+    """Return a copy of all columns, of JSON its text, of a file its name; None where one is missing or may change."""
     try:
         values = [*plan.take(held)]
     except KeyError:  # deferred
@@ -173,6 +192,9 @@ def stable(plan: Layout, held: Mapping[str, Any]) -> list[Any] | None:
     for place in plan.json:
         if type(values[place]) in CONTAINERS:
             values[place] = as_json(values[place])
+    for place in plan.files:
+        if type(values[place]) in FILES:
+            values[place] = values[place].name
     return values if KEPT.issuperset(map(type, values)) else None
 
 

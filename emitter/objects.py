@@ -10,6 +10,7 @@ from emitter import changes, memory, payload, pipeline, selection, serialization
 from emitter.changes import Diff
 from emitter.complaints import complain
 from emitter.conf import conf
+from emitter.contexts import Context
 from emitter.event import Event, Later, moment, stamp_of
 from emitter.memory import Save
 from emitter.selection import Policy
@@ -68,7 +69,7 @@ def post_save(
     )  # fmt: skip
     if save.noted is not None and not policy.fail_closed:
         save.fate = pipeline.emit_later(told, using)
-    elif data := told.data():
+    elif data := told.data(save):
         save.fate = emit_object("post_save", instance, policy, using=using, data=data, action=told.action)
     else:
         return
@@ -79,7 +80,7 @@ def post_save(
 class Saved(Later, kw_only=True, eq=False):
     """What is told of a save."""
 
-    save: Save
+    save: Save | None  # until it is made
     policy: Policy
     is_created: bool
     is_raw: bool
@@ -89,9 +90,9 @@ class Saved(Later, kw_only=True, eq=False):
     def action(self) -> str:
         return "created" if self.is_created else "updated"
 
-    def data(self) -> dict[str, Any]:
+    def data(self, save: Save) -> dict[str, Any]:
         """Return what is told; nothing of a save that changed nothing which is told, but its reason is counted."""
-        save, policy = self.save, self.policy
+        policy = self.policy
         if self.is_created:
             data = {"fields": payload.fields(save.look(), policy, save.names)}
         else:
@@ -103,18 +104,25 @@ class Saved(Later, kw_only=True, eq=False):
         return {**data, "raw": True} if self.is_raw else data
 
     def make(self, cause: UUID | None) -> Event | None:
+        """Return the event, and let go of what it is made of. Two threads may do so at a time: both get the same."""
+        now, save = self.context, self.save  # in this order: what is let go of first is looked at last
+        if save is None:
+            return self.event
+        self.event, self.save, self.context = self.of(save, now, cause), None, None
+        return self.event
+
+    def of(self, save: Save, now: Context | None, cause: UUID | None) -> Event | None:
         try:
-            data = self.data()
+            data = self.data(save)
             if not data:
                 return None
             event_id, time = stamp_of(self.moment)
-            now = self.context
             return Event(
                 id=event_id,
                 time=time,
                 source=conf.source or pipeline.default_source(),
                 type=MODEL + "post_save",
-                subject=serialization.subject_of(self.save.model, self.save.look()),
+                subject=serialization.subject_of(save.model, save.look()),
                 sender=self.policy.label,
                 action=self.action,
                 correlationid=now.correlationid if now else None,

@@ -1,6 +1,5 @@
 """From a captured signal to the worker's queue: identity, cause, context, and the wait for the transaction."""
 
-import os
 import platform
 import random
 import threading
@@ -17,7 +16,7 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from emitter import contexts, ends, frames, outbox, payload, privacy, selection, transactions
+from emitter import contexts, ends, forks, frames, outbox, payload, privacy, selection, transactions
 from emitter.complaints import complain
 from emitter.conf import conf
 from emitter.event import Event, Later, Limits, Result, Telemetry, identity, stamp
@@ -254,8 +253,6 @@ def wake() -> None:
 
 _intake = Intake(accept, wake)
 work = _intake.work  # queue what was captured until now
-if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
-    os.register_at_fork(after_in_child=_intake.begin)
 
 
 def worker() -> Worker:
@@ -276,8 +273,7 @@ def begin_in_child() -> None:
         each.clear()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
-    os.register_at_fork(after_in_child=begin_in_child)
+forks.in_child(begin_in_child)
 
 
 def make_worker() -> Worker:

@@ -77,6 +77,13 @@ class Folder:
 
     @property
     def is_there(self) -> bool:
+        """Whether nobody has removed it. Write no more to a file that somebody has.
+
+        Asks the disk once in general, since each time may be a long wait for the interpreter.
+        """
+        if self._writing is not None and os.fstat(self._writing.fileno()).st_nlink:
+            return True
+        self.seal()
         return self._lock.is_there
 
     @property
@@ -126,7 +133,7 @@ class Folder:
 
     def append(self, payloads: Sequence[bytes], lowest: int) -> None:
         """Write the events' JSON, all or none; `lowest` is the lowest of their sequence numbers."""
-        if self._writing is not None and (self._written >= SEGMENT or not os.fstat(self._writing.fileno()).st_nlink):
+        if self._written >= SEGMENT:
             self.seal()
         writing = self._writing or self._begin_segment()
         number = self._next - 1

@@ -181,9 +181,11 @@ class Spool:
                     folder.close()
 
     def forget(self) -> None:
-        """Close a child's copies of what its parent has open."""
-        if self._mine is not None:
-            self._mine.forget()
+        """Close a child's copies of what its parent has open, and do nothing any more."""
+        folder, self._mine = self._mine, None
+        self._closed = True
+        if folder is not None:
+            folder.forget()
 
     def _my_folder(self) -> Folder:
         if self._mine is not None and not self._mine.is_there:
@@ -245,8 +247,9 @@ class Spool:
 
     def leave(self, folder: Folder, *, remove: bool) -> None:
         """Remove the folder of an orphan, or leave it to whoever comes next."""
+        is_husk = folder.telemetry is None and not folder.has_more  # made by locking what was just being removed
         with self._trouble("written to"):
-            if remove:
+            if remove or is_husk:
                 folder.remove()
                 return
             folder.save(folder.telemetry)

@@ -61,4 +61,5 @@ def captured_events() -> Iterator[list[Event]]:
         try:
             yield recorder.events
         finally:
+            pipeline.work()  # what another thread has left to us
             pipeline._worker, pipeline._intake.at_once = before, at_once

@@ -435,7 +435,8 @@ MODULES = [importlib.import_module(f"emitter.{each.name}") for each in pkgutil.i
 APART = {
     "emitter.apps", "emitter.checks", "emitter.testing", "emitter.worker", "emitter.transport", "emitter.retry",
     "emitter.conf", "emitter.exceptions", "emitter.delivery", "emitter.estate", "emitter.filelock", "emitter.parking",
-    "emitter.records", "emitter.segments", "emitter.spool", "emitter.tally",
+    "emitter.records", "emitter.segments", "emitter.spool", "emitter.tally", "emitter.forks", "emitter.sender",
+    "emitter.spiller", "emitter.reporter", "emitter.stock",
 }  # fmt: skip
 WRAPPING = {
     "bulk.tell", "bulk.written", "frames.bound", "frames.entered", "frames.carried", "frames.cause",

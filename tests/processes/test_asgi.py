@@ -17,7 +17,7 @@ ASGI, WSGI = "tests.processes.shop.wsgi:asgi_application", "tests.processes.shop
     [
         ["uvicorn", ASGI, "--port={port}"],
         ["uvicorn", ASGI, "--port={port}", "--workers=2"],
-        ["granian", ASGI, "--port={port}", "--interface=asgi", "--workers=2"],
+        pytest.param(["granian", ASGI, "--port={port}", "--interface=asgi", "--workers=2"], marks=pytest.mark.ordeal),
         ["granian", ASGI, "--port={port}", "--interface=asginl", "--workers=2"],
         ["granian", WSGI, "--port={port}", "--interface=wsgi", "--workers=2", "--blocking-threads=4"],
     ],

@@ -26,7 +26,7 @@ def numbers(found: Arrivals, place: str) -> list[int]:
     return sorted(number for where, number in found.marks if where == place)
 
 
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("forkserver", marks=pytest.mark.ordeal), "spawn"])
 def test_children_of_multiprocessing(hosts: Hosts, arrived: Arrived, method: str) -> None:
     program = hosts.run(PROGRAMS, "processes", method)
 
@@ -40,7 +40,7 @@ def test_children_of_multiprocessing(hosts: Hosts, arrived: Arrived, method: str
     assert len(found.events) == 50
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.ordeal)])
 def test_the_processes_of_a_pool(hosts: Hosts, arrived: Arrived, method: str) -> None:
     program = hosts.run(PROGRAMS, "pool", method)
 
@@ -74,7 +74,7 @@ def test_a_child_that_ends_itself_at_once_takes_nothing_of_its_parents(hosts: Ho
     assert [numbers(found, place) for place in ("before", "child", "after")] == [TEN, [], TEN]
 
 
-@pytest.mark.parametrize("children", [50, pytest.param(1000, marks=pytest.mark.ordeal)])
+@pytest.mark.parametrize("children", [25, pytest.param(1000, marks=pytest.mark.ordeal)])
 def test_a_storm_of_forks_under_load(hosts: Hosts, arrived: Arrived, children: int) -> None:
     program = hosts.run(PROGRAMS, "storm", children, INTERVAL="0.02", SHUTDOWN_TIMEOUT="20")
 

@@ -37,9 +37,9 @@ def serve(hosts: Hosts, *options: object, **environment: object) -> Host:
     [
         ["--enable-threads"],
         ["--enable-threads", "--lazy-apps"],
-        ["--threads=4"],
+        pytest.param(["--threads=4"], marks=pytest.mark.ordeal),
         [],
-        ["--lazy-apps"],
+        pytest.param(["--lazy-apps"], marks=pytest.mark.ordeal),
     ],
     ids=lambda options: " ".join(options) or "bare",
 )

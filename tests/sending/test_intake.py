@@ -100,6 +100,37 @@ def test_what_tells_nothing_does_not_leave(desk):
     assert desk.names == ["saved"]
 
 
+def test_what_is_brought_by_an_interruption_leaves_after_what_it_interrupted(desk):
+    class Interrupted(Noted, kw_only=True, eq=False):
+        def make(self, cause):
+            for number in range(AT_ONCE):
+                desk.intake.put(noted(str(number)))
+            return super().make(cause)
+
+    desk.intake.put(Interrupted(moment=moment(), name="first"))
+    desk.intake.put(noted("second"))
+    desk.intake.work()
+
+    assert desk.names == ["first", "second", *map(str, range(AT_ONCE))]
+
+
+def test_what_is_being_made_when_the_process_is_told_to_end_is_not_lost(desk):
+    class Ended(Noted, kw_only=True, eq=False):
+        def make(self, cause):
+            if not self.made:
+                self.made += 1
+                raise SystemExit
+            return super().make(cause)
+
+    desk.intake.put(Ended(moment=moment(), name="first"))
+    desk.intake.put(noted("second"))
+    with pytest.raises(SystemExit):
+        desk.intake.work()
+    desk.intake.work()
+
+    assert desk.names == ["first", "second"]
+
+
 def test_the_cause_is_the_nearest_that_tells_something(desk):
     first = noted("first")
     silent = noted("", cause=noted("", cause=first))
@@ -162,3 +193,13 @@ def test_a_forked_child_starts_empty_though_its_parent_was_at_work(desk, is_told
     desk.intake.work()
 
     assert (status, desk.names) == (0, ["parent's"])
+
+
+def test_a_child_that_brings_nothing_passes_on_nothing_of_its_parents(desk):
+    desk.intake.put(an_event("parent's"))
+    if not (child := os.fork()):
+        desk.intake.work()
+        os._exit(0 if desk.names == [] else 1)
+    _, status = os.waitpid(child, 0)
+
+    assert status == 0

@@ -63,11 +63,11 @@ def counters(folder):
 
 
 def in_memory(worker):
-    return worker._telemetry().queued
+    return worker._stock.telemetry().queued
 
 
 def spooled(worker):
-    return worker._telemetry().spooled
+    return worker._stock.telemetry().spooled
 
 
 # An outage
@@ -96,13 +96,27 @@ def test_an_outage_moves_what_waits_to_disk_and_its_end_brings_it_back_in_order(
     assert worker.counts == NOTHING_LOST
 
 
+def test_a_busy_thread_leaves_the_disk_its_turn_and_loses_nothing(make, service):
+    service.open.clear()
+    worker = make(batch_size=10, queue_size=200)
+    put(worker, 1)
+    service.wait_for_call()
+
+    put(worker, 5_000)
+    service.open.set()
+
+    assert worker.flush(PATIENCE)
+    assert sorted(service.arrived) == list(range(1, 5_002))
+    assert worker.counts == NOTHING_LOST
+
+
 def test_many_times_the_queue_is_kept_while_the_service_hangs(make, service):
     service.open.clear()
     worker = make(batch_size=10, queue_size=100)
 
     for _ in range(200):
         put(worker, 50)
-        eventually(lambda: worker._backlog.length < 50)
+        eventually(lambda: worker._stock.backlog.length < 50)
     service.open.set()
 
     assert worker.flush(PATIENCE)
@@ -224,7 +238,7 @@ def test_a_living_process_keeps_its_folder(make, service):
 
     put(other, 1)
     assert other.flush(PATIENCE)
-    eventually(lambda: other._spool.looks_in > 0)
+    eventually(lambda: other._stock.spool.looks_in > 0)
 
     assert other_service.arrived == [1]
     service.always = None
@@ -240,7 +254,7 @@ def test_a_full_spool_drops_the_oldest_in_memory_and_says_why(make, service, log
 
     for _ in range(100):
         put(worker, 10)
-        eventually(lambda: not worker._should_spill())
+        eventually(lambda: not worker._sender._spiller.is_due())
     worker.close(PATIENCE)
 
     counts, kept = worker.counts, spooled_by(worker)
@@ -252,7 +266,7 @@ def test_a_full_spool_drops_the_oldest_in_memory_and_says_why(make, service, log
 def spooled_by(worker):
     return sum(
         sum(json.loads((folder / "counters").read_text())["segments"].values())
-        for folder in folders(worker._spool.path)
+        for folder in folders(worker._stock.spool.path)
     )
 
 
@@ -261,7 +275,7 @@ def test_a_spool_that_was_full_takes_more_when_it_was_drained(make, service):
     worker = make(spool_bytes=20_000, queue_size=100)
     for _ in range(100):
         put(worker, 10)
-        eventually(lambda: not worker._should_spill())
+        eventually(lambda: not worker._sender._spiller.is_due())
     lost = worker.counts["spool_full"]
     assert lost
     service.always = None
@@ -300,7 +314,8 @@ def test_a_folder_removed_while_running_costs_what_was_in_it(make, service, dire
     put(worker, 20)
     eventually(lambda: spooled(worker) == 20)
 
-    shutil.rmtree(directory)
+    with worker._stock.disk:
+        shutil.rmtree(directory)
     put(worker, 5)
     eventually(lambda: worker.counts["spool_corrupt"])
     eventually(lambda: in_memory(worker) == 0)
@@ -323,7 +338,7 @@ def test_a_file_removed_while_running_costs_what_was_in_it(make, service, direct
     (file,) = directory.glob("*/*.events")
     file.unlink()
     put(worker, 5)
-    eventually(lambda: worker._backlog.length == 0)
+    eventually(lambda: worker._stock.backlog.length == 0)
     service.always = None
 
     assert worker.flush(PATIENCE)
@@ -341,7 +356,7 @@ def test_what_is_not_the_emitters_is_let_alone_and_told(make, service, directory
 
     put(worker, 1)
     assert worker.flush(PATIENCE)
-    eventually(lambda: worker._spool.looks_in > 0)
+    eventually(lambda: worker._stock.spool.looks_in > 0)
     worker.close(PATIENCE)
 
     assert (directory / "README").read_text() == "mine"
@@ -479,14 +494,14 @@ def test_an_event_that_the_service_fails_on_is_parked_once_others_pass_it(make, 
     worker = make(**settings)
     service.always.emitter_id = worker.emitter_id
     put(worker, 3)
-    eventually(lambda: worker._delivery.is_stuck(worker._hand))
+    eventually(lambda: worker._sender._delivery.is_stuck(worker._stock.hand))
 
     put(worker, 2)
 
     assert worker.flush(PATIENCE)
     assert sorted(service.arrived) == [1, 2, 4, 5]
     assert worker.counts == {**NOTHING_LOST, "failed_permanently": 1}
-    kept = parked(directory) if worker._spool else list(worker.parked)
+    kept = parked(directory) if worker._stock.spool else list(worker.parked)
     assert [(item.status, json.loads(bytes(item.event))["sequence"]) for item in kept] == [(500, "3")]
 
 
@@ -505,7 +520,7 @@ def test_an_orphan_that_the_service_fails_on_does_not_keep_ours_from_leaving(mak
     assert service.arrived == [1, 2, 3]
 
     def is_parked():
-        worker._spool._scan_at = 0
+        worker._stock.spool._scan_at = 0
         put(worker, 1)
         return parked(directory)
 
@@ -588,7 +603,9 @@ def test_a_child_has_a_folder_of_its_own_and_its_end_leaves_the_parents_alone(ma
     worker = make()
     put(worker, 5)
     eventually(lambda: spooled(worker) == 5)
-    disk = threading.Thread(target=hold, args=(worker._disk, held := threading.Event(), release := threading.Event()))
+    disk = threading.Thread(
+        target=hold, args=(worker._stock.disk, held := threading.Event(), release := threading.Event())
+    )
     disk.start()
     held.wait(PATIENCE)
     child = os.fork()
@@ -606,11 +623,11 @@ def test_a_child_has_a_folder_of_its_own_and_its_end_leaves_the_parents_alone(ma
     disk.join()
 
     assert len(folders(directory)) == 2
-    assert worker._spool.mine.is_there
+    assert worker._stock.spool.mine.is_there
     put(worker, 2)
     service.always = None
     assert worker.flush(PATIENCE)
-    worker._spool._scan_at = 0  # now, and not in some seconds
+    worker._stock.spool._scan_at = 0  # now, and not in some seconds
     eventually(lambda: len(service.events) == 10)
     told = Counter(event.emitterid for event in service.events)
     assert sorted(told.values()) == [3, 7]

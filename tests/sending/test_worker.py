@@ -181,7 +181,7 @@ def test_many_threads_draw_every_number_once_and_in_order(make, service):
 def test_an_event_can_be_put_by_what_interrupts_putting(make, service):
     worker = make(batch_size=1)
 
-    with worker._lock:
+    with worker._stock.lock:
         assert in_time(put, worker, 1) == [True]
 
     service.wait_for_call()
@@ -574,7 +574,7 @@ def test_a_try_at_the_end_has_the_seconds_that_are_left(make, service, clock):
 
     closing = threading.Thread(target=worker.close)
     closing.start()
-    while worker._deadline is None:  # until close() has begun
+    while worker._stock.deadline is None:  # until close() has begun
         os.sched_yield()
     service.open.set()
     closing.join(PATIENCE)
@@ -728,7 +728,7 @@ def test_a_child_forked_while_another_thread_holds_the_lock_is_not_stuck(make):
     held, release = threading.Event(), threading.Event()
 
     def hold():
-        with worker._lock:
+        with worker._stock.lock:
             held.set()
             release.wait(PATIENCE)
 
@@ -753,11 +753,11 @@ def test_a_child_of_a_hanging_parent_can_close(make, service):
 
 
 @pytest.mark.parametrize("first", [lambda worker: worker.flush(0), lambda worker: worker.close(0), lambda _: None])
-def test_a_fork_python_was_not_told_of_is_noticed(make, service, no_thread_starts, first):
+def test_a_fork_python_was_not_told_of_is_noticed(make, service, no_thread_starts, first, monkeypatch):
     worker = make(batch_size=9)
     put(worker, 3)
     parent = worker.emitter_id
-    worker._pid -= 1
+    monkeypatch.setattr("emitter.forks.pid", os.getpid() - 1)
 
     first(worker)
     event = an_event()

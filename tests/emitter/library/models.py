@@ -247,3 +247,9 @@ class Form(models.Model):
     answers = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
     sent_from = models.GenericIPAddressField(null=True)
     sent_at = models.DateTimeField(null=True)
+
+
+class Cover(models.Model):
+    """Nothing of it can change in place, but its file."""
+
+    drawing = models.FileField(null=True)

@@ -53,7 +53,8 @@ def test_a_project_is_folded_by_itself(api: Api, neighbours_api: Api, project: P
 
     operations.fold(project.pk)
 
-    assert Tally.objects.count() == 1
+    assert not Tally.objects.filter(project_id=project.pk).exists()
+    assert Tally.objects.exclude(project_id=project.pk).exists()
     assert [emitter.project_id for emitter in Emitter.objects.all()] == [project.pk]
 
 
