@@ -1,6 +1,7 @@
 """A service that takes every event and keeps none: it counts. ``python -m benchmarks.emitter_sink`` prints its port.
 
-``POST /<name>/…`` answers as the ingest endpoint does; ``GET /<name>`` answers how many events came for that name.
+``POST /<name>/…`` answers as the ingest endpoint does, or that of telemetry; ``GET /<name>`` answers how many events
+came for that name.
 """
 
 import gzip
@@ -26,12 +27,16 @@ class Sink(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
+        if self.path.endswith("/telemetry/"):
+            self.answer(None)
+            return
         number = len(count.decode(body))
         arrived[self.contender] += number
         self.answer({"accepted": number, "duplicates": 0, "rejected": 0, "errors": []})
 
     def do_GET(self) -> None:
-        self.answer(arrived[self.contender])
+        meta = {"version": "0", "time": "2026-01-01T00:00:00Z"}
+        self.answer(meta if self.path.endswith("/meta/") else arrived[self.contender])
 
     def answer(self, value: object) -> None:
         body = json.dumps(value).encode()
