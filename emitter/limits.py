@@ -3,7 +3,6 @@
 Knows no network: who asks is the transport.
 """
 
-import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from emitter.event import Limits
+from emitter.retry import by_chance
 
 HOUR = 3_600.0  # seconds between two looks at the limits, and until what a refusal taught is forgotten
 MINUTE = 60.0  # seconds until they are asked for again, at the earliest
@@ -54,7 +54,7 @@ class Allowance:
         """Take the service's word: what can't be a limit is as by default, what can't be true is bounded."""
         self._told = credible(limits)
         # Not all processes at once.
-        self._ask_at = self._clock() + HOUR * random.uniform(0.9, 1.1)  # noqa: S311
+        self._ask_at = self._clock() + HOUR * by_chance.uniform(0.9, 1.1)
 
     def refused(self, events: int, body: int, code: str) -> None:
         """Keep what comes below a batch of `events`, of `body` bytes on the wire, that was just found too large."""

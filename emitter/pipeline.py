@@ -1,7 +1,6 @@
 """From a captured signal to the worker's queue: identity, cause, context, and the wait for the transaction."""
 
 import platform
-import random
 import threading
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from emitter.conf import conf
 from emitter.event import Event, Later, Limits, Result, Telemetry, identity, stamp
 from emitter.exceptions import CaptureError, ConfigurationError, PermanentError
 from emitter.intake import Intake
+from emitter.retry import by_chance
 from emitter.transactions import Fate, Held
 from emitter.transport import HttpTransport
 from emitter.worker import About, Transport, Worker
@@ -92,7 +92,7 @@ def is_thinned(kind: str, action: str | None) -> bool:
     if action is not None and kind.startswith(CHANGES):
         return False
     fraction = next((each for pattern, each in conf.sample.items() if selection.matches(kind, [pattern])), 1.0)
-    return random.random() >= fraction  # noqa: S311  # not secret
+    return by_chance.random() >= fraction
 
 
 def emit_later(event: Later, using: str) -> Fate | None:

@@ -1,11 +1,13 @@
 """When a failed batch is sent again. Pure: knows no clock, no network and no thread."""
 
 import math
-import random as _random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from random import SystemRandom
+
+by_chance = SystemRandom()  # and not the project's own numbers, which it may have seeded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class Retry:
         self,
         attempt: int,
         retry_after: float | None = None,
-        random: Callable[[], float] = _random.random,
+        random: Callable[[], float] = by_chance.random,
     ) -> float:
         """Return the seconds to wait after failed attempt number `attempt`, counted from 0.
 

@@ -1,11 +1,10 @@
 """``HELIOGRAPH_SAMPLE`` leaves out a part of what is no change, and says how much."""
 
-import random
-
 import pytest
 from django.test import override_settings
 
 from emitter import pipeline, privacy
+from emitter.retry import by_chance
 from tests.emitter.conftest import Arrived
 from tests.emitter.library.models import Book, Vault
 from tests.emitter.library.signals import book_lent
@@ -27,7 +26,7 @@ def lent(arrived: Arrived, number: int) -> int:
 
 @override_settings(HELIOGRAPH_SAMPLE={"*.book_lent": 0.25})
 def test_a_fraction_is_told_and_the_rest_counted(arrived: Arrived, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "random", iter([0.0, 0.24, 0.25, 0.99]).__next__)
+    monkeypatch.setattr(by_chance, "random", iter([0.0, 0.24, 0.25, 0.99]).__next__)
 
     assert lent(arrived, 4) == 2
     assert pipeline.report()["thinned"] == 2

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emitter.event import stamp
+from emitter.limits import Allowance
 from emitter.retry import RETRY, Retry, parse_retry_after
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -90,3 +92,14 @@ def test_no_header_makes_reading_it_fail(value):
     seconds = parse_retry_after(value, NOW)
 
     assert seconds is None or seconds >= 0
+
+
+def test_the_projects_own_random_numbers_are_let_alone():
+    """One that has seeded them gets the same ones with us as without us."""
+    before = random.getstate()
+
+    RETRY.delay(3)
+    Allowance().told({})
+    stamp()
+
+    assert random.getstate() == before
