@@ -300,7 +300,7 @@ def test_a_directory_that_can_not_be_is_told_and_events_wait_in_memory(make, ser
     worker = make(queue_size=50)
 
     put(worker, 60)
-    eventually(lambda: any("The spool can't be written to" in message for message in log()))
+    eventually(lambda: any("The spool can't be" in message for message in log()))  # looked through, or written to
     service.always = None
 
     assert worker.flush(PATIENCE)
