@@ -37,6 +37,12 @@ def intact(data: bytes, at: int = 0) -> Iterator[Record]:
             at = record.end
 
 
+def has_torn(data: bytes, at: int) -> bool:
+    """Tell whether a record begins behind the last intact one, which ends at the offset; if not, the rest is none."""
+    rest = data[at:]
+    return bool(rest) and (MARK in rest or MARK.startswith(rest))
+
+
 def _record(data: bytes, at: int) -> Record | None:
     begin = at + _HEAD.size
     if begin > len(data):

@@ -63,6 +63,7 @@ class Folder:
         self.torn = False  # whether `counters` couldn't be read
         self._lock = lock
         self._counts: dict[int, int] = {}
+        self._counted: frozenset[int] = frozenset()  # files whose events had been counted by who wrote them
         self._lowest: dict[int, int] = {}  # the lowest sequence number in each file that was written here
         self._writing: io.FileIO | None = None
         self._written = 0
@@ -113,6 +114,7 @@ class Folder:
             self._file(number).unlink(missing_ok=True)
             there.discard(number)
         missing = {number for number in state.segments if number >= state.reading}
+        self._counted = frozenset(state.segments)
         self._counts = {number: state.segments.get(number, 0) for number in sorted(there | missing)}
         first = min(self._counts, default=state.reading)
         self._reading = self._ahead = (
@@ -228,12 +230,17 @@ class Folder:
             self._ahead = Position(at.segment, at.offset + end, done, corrupt)
             return events
         known = self._counts[at.segment]
-        # What is torn off at the end is at least one event, where nobody counted them.
-        corrupt += known - done if done < known else int(not self._is_mine(at.segment) and end < len(data))
+        corrupt += known - done if done < known else int(self._has_torn(at.segment, data, end))
         if self._is_being_written(at.segment):
             self.seal()
         self._ahead = Position(at.segment + 1, corrupt=corrupt)
         return events
+
+    def _has_torn(self, number: int, data: bytes, end: int) -> bool:
+        """Tell whether what stands behind the last event of a file was at least one more when its process died."""
+        if self._is_mine(number):
+            return False
+        return records.has_torn(data, end) if number in self._counted else end < len(data)
 
     def _rest(self, at: Position) -> bytes:
         try:

@@ -87,6 +87,35 @@ def test_records_come_out_whatever_stands_before_and_behind_them(payloads, junk)
     assert [(record.number, record.payload) for record in found] == list(enumerate(payloads))
 
 
+def test_a_record_that_is_torn_anywhere_is_one_and_other_bytes_are_none():
+    whole = records.framed(0, b"whole")
+    next_one = records.framed(1, b"torn")
+
+    assert [records.has_torn(whole + next_one[:size], len(whole)) for size in range(1, len(next_one))] == [True] * (
+        len(next_one) - 1
+    )
+    assert not any(records.has_torn(whole + junk, len(whole)) for junk in (b"", b"\0", b"junk", b"\xff\xff"))
+
+
+@given(junk=st.sampled_from([b"\0", b"junk behind all of it", b"}"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_what_is_no_record_at_the_end_of_a_file_is_no_lost_event(tmp_path, junk):
+    directory = tmp_path / uuid.uuid4().hex
+    dead = Spool(directory, MUCH, emitter_id=uuid7(), complaints=Complaints())
+    dead.keep(events(1, 2, 3))
+    dead.save(telemetry(dead._emitter_id, 3))
+    dead.close(remove=False)
+    (path,) = directory.glob("*/*.events")
+    path.write_bytes(path.read_bytes() + junk)
+
+    heir = Spool(directory, MUCH, emitter_id=uuid7(), complaints=Complaints())
+    folder = heir.orphan()
+    told = drained(heir, folder)
+    folder.remove()
+
+    assert told == ([1, 2, 3], 0)
+
+
 damage = st.one_of(
     st.tuples(st.just("cut"), st.integers(0, 5_000), st.just(0)),
     st.tuples(st.just("flip"), st.integers(0, 5_000), st.integers(1, 255)),
