@@ -97,9 +97,9 @@ def in_a_revision(call: Call) -> Call:
 
 
 def flush_heliograph() -> None:
-    from emitter import pipeline
+    from emitter import outlet
 
-    assert pipeline.worker().flush(120), "the sink did not take the events"
+    assert outlet.worker().flush(120), "the sink did not take the events"
 
 
 def count_arrived(library: Library) -> int:

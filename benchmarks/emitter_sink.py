@@ -15,28 +15,15 @@ count = msgspec.json.Decoder(list[msgspec.Raw])
 arrived: Counter[str] = Counter()
 
 
-class Sink(BaseHTTPRequestHandler):
+class Answering(BaseHTTPRequestHandler):
+    """What a sink needs of HTTP."""
+
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # an answer in one packet: in two, the second would wait for a delayed acknowledgement
 
-    @property
-    def contender(self) -> str:
-        return self.path.split("/")[1]
-
-    def do_POST(self) -> None:
+    def body(self) -> bytes:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        if self.path.endswith("/telemetry/"):
-            self.answer(None)
-            return
-        number = len(count.decode(body))
-        arrived[self.contender] += number
-        self.answer({"accepted": number, "duplicates": 0, "rejected": 0, "errors": []})
-
-    def do_GET(self) -> None:
-        meta = {"version": "0", "time": "2026-01-01T00:00:00Z"}
-        self.answer(meta if self.path.endswith("/meta/") else arrived[self.contender])
+        return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
 
     def answer(self, value: object) -> None:
         body = json.dumps(value).encode()
@@ -48,6 +35,25 @@ class Sink(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Stay silent."""
+
+
+class Sink(Answering):
+    @property
+    def contender(self) -> str:
+        return self.path.split("/")[1]
+
+    def do_POST(self) -> None:
+        body = self.body()
+        if self.path.endswith("/telemetry/"):
+            self.answer(None)
+            return
+        number = len(count.decode(body))
+        arrived[self.contender] += number
+        self.answer({"accepted": number, "duplicates": 0, "rejected": 0, "errors": []})
+
+    def do_GET(self) -> None:
+        meta = {"version": "0", "time": "2026-01-01T00:00:00Z"}
+        self.answer(meta if self.path.endswith("/meta/") else arrived[self.contender])
 
 
 if __name__ == "__main__":

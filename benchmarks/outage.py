@@ -214,11 +214,11 @@ def main(events: int) -> bool:
 
 
 def outage(request: Callable[[], None], ask: Callable[[str], dict[str, int]], events: int, spool: str) -> bool:
-    from emitter import pipeline
+    from emitter import outlet
 
     timed(request, 500)
     up = timed(request, max(500, events // EVENTS // 10))
-    worker = pipeline.worker()
+    worker = outlet.worker()
     assert worker.flush(PATIENCE)
     ask("down")
     before, begin = peak(), time.perf_counter()

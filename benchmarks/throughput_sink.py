@@ -3,16 +3,16 @@
 ``/N/…`` is where the contender of number N posts. What arrived is counted in a file, which all processes map as memory.
 """
 
-import gzip
-import json
 import mmap
 import struct
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
+
+from benchmarks.emitter_sink import Answering
 
 NAMES = ["heliograph", "posthog", "sentry events", "sentry logs"]
 
@@ -37,35 +37,20 @@ class Arrivals:
         struct.pack_into("=QQ", self._memory, 16 * number, before[0] + arrived, before[1] + lost)
 
 
-class Sink(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer in one packet: in two, the second would wait for a delayed acknowledgement
+class Sink(Answering):
     arrivals: Arrivals
     adding = threading.Lock()
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  # the name that http.server calls
         self.answer({})
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
+    def do_POST(self) -> None:  # noqa: N802
+        body = self.body()
         number = int(self.path.split("/")[1])
         arrived, lost = COUNT[NAMES[number]](body, self.path)
         with self.adding:
             self.arrivals.add(number, arrived, lost)
         self.answer({"status": "Ok", "accepted": arrived, "duplicates": 0, "rejected": 0, "errors": []})
-
-    def answer(self, value: object) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
 
 
 def count_ours(body: bytes, path: str) -> tuple[int, int]:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emitter.contexts import context as context
-    from emitter.pipeline import flush as flush
-    from emitter.pipeline import report as counts
+    from emitter.outlet import flush as flush
+    from emitter.outlet import report as counts
 
 __all__ = ["context", "counts", "flush"]
 
 HOMES = {
     "context": ("emitter.contexts", "context"),
-    "counts": ("emitter.pipeline", "report"),
-    "flush": ("emitter.pipeline", "flush"),
+    "counts": ("emitter.outlet", "report"),
+    "flush": ("emitter.outlet", "flush"),
 }
 
 

@@ -15,7 +15,7 @@ from django.db.models import Model
 from django.db.models.query import QuerySet
 from django.db.models.sql import UpdateQuery
 
-from emitter import bulk_memory, frames, pipeline, selection, serialization
+from emitter import bulk_memory, frames, outlet, pipeline, selection, serialization
 from emitter.bulk_data import (
     Overheard,
     attributes,
@@ -155,7 +155,7 @@ def to_be_told(name: str, model: type[Model], values: Mapping[str, Any]) -> tupl
 
 def count_hole(is_one: bool) -> None:
     if is_one:
-        pipeline.counts["hole"] += 1
+        outlet.counts["hole"] += 1
 
 
 def written(queryset: Any) -> Callable[[], str]:

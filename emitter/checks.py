@@ -13,7 +13,7 @@ from django.db.models.deletion import Collector
 from django.db.models.signals import post_delete, pre_delete
 from django.utils.module_loading import import_string
 
-from emitter import pipeline, selection
+from emitter import outlet, selection
 from emitter.conf import Conf, Setting, all_settings, conf
 from emitter.exceptions import ConfigurationError
 from emitter.models import Waiting
@@ -56,7 +56,7 @@ def check_address() -> Iterator[CheckMessage]:
         )
     else:
         try:
-            pipeline.make_http_transport()
+            outlet.make_http_transport()
         except ConfigurationError as error:
             yield Error(
                 str(error),

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
 
-from emitter import pipeline
+from emitter import outlet
 from emitter.complaints import complain
 
 WRAPPED = "_heliograph_wrapped"
@@ -51,6 +51,6 @@ async def live(receive: Receive, send: Send) -> None:
 
 def leave() -> None:
     try:
-        pipeline.close()
+        outlet.close()
     except Exception as error:  # noqa: BLE001  # the edge to the server, which ends all the same
         complain("lifespan", "Events may be lost at the end of the server", error)

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import DEFERRED, Model
 
-from emitter import changes, memory, payload, pipeline, selection, serialization
+from emitter import changes, memory, outlet, payload, pipeline, selection, serialization
 from emitter.changes import Diff
 from emitter.complaints import complain
 from emitter.conf import conf
@@ -62,7 +62,7 @@ def post_save(
     own = own_columns(sender) if raw and sender._meta.parents else None
     save = memory.note_save(instance, using, own or (None if created else update_fields))
     if not created and policy.mode != "off" and save.is_idle:
-        pipeline.counts["no_op"] += 1
+        outlet.counts["no_op"] += 1
         return
     told = Saved(
         moment=moment(), save=save, policy=policy, is_created=created, is_raw=raw, update_fields=update_fields
@@ -99,7 +99,7 @@ class Saved(Later, kw_only=True, eq=False):
             found = changes.found(save, policy.mode)
             data = update_data(found, policy, self.update_fields)
             if not data:
-                pipeline.counts["excluded" if found.changes or found.fields else "no_op"] += 1
+                outlet.counts["excluded" if found.changes or found.fields else "no_op"] += 1
                 return data
         return {**data, "raw": True} if self.is_raw else data
 
@@ -120,7 +120,7 @@ class Saved(Later, kw_only=True, eq=False):
             return Event(
                 id=event_id,
                 time=time,
-                source=conf.source or pipeline.default_source(),
+                source=conf.source or outlet.default_source(),
                 type=MODEL + "post_save",
                 subject=serialization.subject_of(save.model, save.look()),
                 sender=self.policy.label,

@@ -17,6 +17,7 @@ from emitter import (
     frames,
     loading,
     objects,
+    outlet,
     payload,
     pipeline,
     relations,
@@ -61,7 +62,7 @@ def finish(now: contexts.Context) -> None:
             emit_request("request_finished", now, **place(visit.request), **ended)
     finally:
         contexts.end(visit)
-        pipeline.work(is_urgent=False)  # nobody waits for it any more
+        outlet.work(is_urgent=False)  # nobody waits for it any more
 
 
 def got_request_exception(sender: Any, *, request: Any = None, **_: Any) -> None:

@@ -10,18 +10,16 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
-import msgspec
-
-from emitter import filelock, records
 from emitter.backlog import number_of
 from emitter.complaints import Complaints
-from emitter.event import EncodingErrors, Event, Telemetry, encode, uuid7
+from emitter.event import EncodingErrors, Event, Telemetry, encode
+from emitter.folders import is_folder, own, used
 from emitter.parking import Parked, ParkedFile
-from emitter.segments import COUNTERS, EVENTS, LOCK, Folder, State, segment_number
+from emitter.segments import Folder
 
 AGAIN = 5.0  # seconds until what failed is tried again
 FULL_AGAIN = 1.0  # seconds until a full directory is looked at again
@@ -192,7 +190,7 @@ class Spool:
             self._vanished(self._mine)
         if self._mine is None:
             self._make_directory()
-            self._mine = _own(self.path / str(self._emitter_id))
+            self._mine = own(self.path / str(self._emitter_id))
             if self._mine is None:
                 raise FileExistsError(f"{self.path / str(self._emitter_id)} is held by another process")
         return self._mine
@@ -234,7 +232,7 @@ class Spool:
         while self._orphans:
             found = self._orphans.popleft()
             with self._trouble("looked through", pause=False):
-                if found != self._emitter_id and (folder := _own(self.path / str(found), make=False)):
+                if found != self._emitter_id and (folder := own(self.path / str(found), make=False)):
                     if folder.torn:
                         self._complaints.warn("spool_torn", f"The counters in {folder.path} can't be read")
                     return folder
@@ -276,84 +274,3 @@ class Spool:
             if pause:
                 self._again = self._clock() + AGAIN
             self._complaints.warn("spool", f"The spool can't be {what}: {error}")
-
-
-def _own(path: Path, *, make: bool = True) -> Folder | None:
-    """Return the folder, locked for us; None when another process has it, or there's none and it shan't be made."""
-    for _ in range(10):
-        if make:
-            path.mkdir(mode=0o700, exist_ok=True)
-        try:
-            lock = filelock.acquire(path / LOCK)
-        except FileNotFoundError:
-            lock = None
-        if lock is not None:
-            try:
-                return Folder(path, lock)
-            except BaseException:
-                lock.release()
-                raise
-        if not make:
-            break
-        time.sleep(0.01)  # somebody looks whether it is an orphan
-    return None
-
-
-def used(folder: Path) -> int:
-    """Return how many bytes the events of a folder take."""
-    size = 0
-    with suppress(FileNotFoundError):  # it was drained just now
-        for entry in os.scandir(folder):
-            if entry.name.endswith(EVENTS):
-                with suppress(FileNotFoundError):
-                    size += entry.stat(follow_symlinks=False).st_size
-    return size
-
-
-def is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Tell whether this is the folder of an emitter of this user."""
-    try:
-        UUID(entry.name)
-        mine = not hasattr(os, "geteuid") or entry.stat(follow_symlinks=False).st_uid == os.geteuid()
-        return mine and entry.is_dir(follow_symlinks=False) and entry.name == str(UUID(entry.name))
-    except (ValueError, FileNotFoundError):
-        return False
-
-
-def requeue(directory: Path) -> int:
-    """Have all that is parked sent again, by whichever process finds it next; return how many events."""
-
-    def rewrite(items: list[Parked]) -> None:
-        folder = _own(directory / str(uuid7()))
-        if folder is None:
-            raise FileExistsError(f"{directory} is in use")
-        folder.append([bytes(item.event) for item in items], 0)
-        folder.save(None, sync=True)
-        folder.close()
-
-    return ParkedFile(directory).clear(rewrite)
-
-
-def listing(directory: Path) -> Iterator[tuple[str, int, int, bool]]:
-    """Give each folder's emitter, how many events and bytes are in it, and whether its process is alive."""
-    for entry in sorted(os.scandir(directory), key=lambda each: each.name):
-        if is_folder(entry):
-            path = Path(entry.path)
-            lock = filelock.acquire(path / LOCK)
-            if lock is not None:
-                lock.release()
-            yield entry.name, count(path), used(path), lock is None
-
-
-def count(folder: Path) -> int:
-    """Return how many events are still to be sent. Reads all of them."""
-    state = State()
-    with suppress(OSError, msgspec.MsgspecError, ValueError):
-        state = msgspec.json.decode((folder / COUNTERS).read_bytes(), type=State)
-    found = 0
-    for path in folder.glob(f"*{EVENTS}"):
-        number = segment_number(path.name)
-        if number is not None and number >= state.reading:
-            with suppress(FileNotFoundError):
-                found += sum(1 for _ in records.intact(path.read_bytes()))
-    return max(0, found - state.done)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS
 
-from emitter import contexts, frames, pipeline, selection, serialization
+from emitter import contexts, frames, outlet, pipeline, selection, serialization
 from emitter.complaints import complain
 from emitter.event import Cause, identity
 
@@ -84,7 +84,7 @@ def end(task_id: str = "", **_: Any) -> None:
 def leave(**_: Any) -> None:
     """Send what a process of Celery's pool has captured: it ends by ``os._exit``, right after this."""
     try:
-        pipeline.close()
+        outlet.close()
     except Exception as error:  # noqa: BLE001  # the edge to the host project: nothing may pass it
         complain("celery", "Events may be lost at the end of a worker's process", error)
 

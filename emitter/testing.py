@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from django.test import override_settings
 
-from emitter import pipeline
+from emitter import outlet
 from emitter.event import Event, Limits
 from emitter.worker import Worker
 
@@ -54,12 +54,12 @@ def captured_events() -> Iterator[list[Event]]:
     In a `TestCase`, whose transaction never commits, events of the database wait for ever: put
     ``captureOnCommitCallbacks(execute=True)`` inside the block.
     """
-    recorder, before, at_once = Recorder(), pipeline._worker, pipeline._intake.at_once
+    recorder, before, at_once = Recorder(), outlet._worker, outlet.intake.at_once
     with override_settings(HELIOGRAPH_URL="http://recorder.invalid", HELIOGRAPH_DELIVERY="memory"):
-        pipeline.work()
-        pipeline._worker, pipeline._intake.at_once = recorder, 1
+        outlet.work()
+        outlet._worker, outlet.intake.at_once = recorder, 1
         try:
             yield recorder.events
         finally:
-            pipeline.work()  # what another thread has left to us
-            pipeline._worker, pipeline._intake.at_once = before, at_once
+            outlet.work()  # what another thread has left to us
+            outlet._worker, outlet.intake.at_once = before, at_once

@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from functools import cache
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Url, parse_url
 
+from emitter.answers import Item, Meta, all_refused, problem_of, redirection_of, refused_of
 from emitter.connection import LONGEST_ANSWER, Answer, Connection
 from emitter.event import EncodingErrors, Event, Limits, Refusal, Result, Telemetry, encode
 from emitter.exceptions import ConfigurationError, DeliveryError, PermanentError, TemporaryError
@@ -35,14 +35,6 @@ HURRY = 5.0  # seconds: a call that has less doesn't spend them on limits
 TROUBLE = (HTTPError, HTTPException, OSError, ValueError, OverflowError)
 NO_HEADERS: Mapping[str, str] = {}
 DOUBTS = 3  # answers that don't add up, until what they were about is given up
-
-
-class Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service says of itself; `time` is its clock, as RFC 3339."""
-
-    version: str
-    time: str
-    limits: dict[str, Any] = {}
 
 
 class HttpTransport:
@@ -78,7 +70,10 @@ class HttpTransport:
             parts, connect_timeout=connect_timeout, proxy=proxy, ca_file=ca_file, client_cert=client_cert
         )
         self._secrets = [key, *self._connection.secrets]
-        self._headers = {"Authorization": f"Bearer {key}", "User-Agent": _user_agent()}
+        self._headers = {
+            "Authorization": f"Bearer {key}",
+            "User-Agent": f"django-heliograph/{release()} python/{platform.python_version()}",
+        }
         self._allowance = Allowance(clock)
         self._doubts = 0
         self._settled: dict[UUID, Refusal | None] = {}  # by id, of the batch under way: why it was refused, if it was
@@ -134,7 +129,7 @@ class HttpTransport:
         self._settled.clear()
         if refused and not taken:
             raise refused[0][1]
-        return sum((_all_refused(part, f"http_{error.status}", str(error)) for part, error in refused), result)
+        return sum((all_refused(part, f"http_{error.status}", str(error)) for part, error in refused), result)
 
     def report(self, telemetry: Telemetry, *, timeout: float | None = None) -> None:
         """Post what the emitter tells of itself. Raises TemporaryError or PermanentError where that wasn't taken."""
@@ -165,16 +160,16 @@ class HttpTransport:
             with suppress(DeliveryError):
                 self.meta(timeout)
 
-    def _sendable(self, events: Sequence[Event]) -> tuple[list["_Item"], Result]:
+    def _sendable(self, events: Sequence[Event]) -> tuple[list[Item], Result]:
         """Return the events that may go, as JSON, and what became of the others."""
-        items: list[_Item] = []
+        items: list[Item] = []
         refusals: list[Refusal] = []
         unencodable: list[int] = []
         arrived = 0
         limit = self.limits.event
         for position, event in enumerate(events):
             try:
-                item = _Item(position, event, encode(event))
+                item = Item(position, event, encode(event))
             except EncodingErrors:
                 unencodable.append(position)
                 continue
@@ -196,12 +191,12 @@ class HttpTransport:
             unencodable_at=tuple(unencodable),
         )
 
-    def _settle(self, part: Sequence["_Item"], result: Result) -> None:
+    def _settle(self, part: Sequence[Item], result: Result) -> None:
         """Keep what became of a part, in case that a later one has the batch sent again."""
         refused = {refusal.index: refusal for refusal in result.errors}
         self._settled |= {item.event.id: refused.get(item.position) for item in part}
 
-    def _send_part(self, part: Sequence["_Item"], ends: float) -> Result | None:
+    def _send_part(self, part: Sequence[Item], ends: float) -> Result | None:
         """Return what became of the items; None when they are too many or too large for one request."""
         limits, headers = self.limits, {"Content-Type": "application/cloudevents-batch+json"}
         body = b"[%b]" % b",".join(item.body for item in part)
@@ -218,14 +213,14 @@ class HttpTransport:
         if answer.status in {200, 207}:
             return self._result(part, answer.body)
         if answer.status == 413 and len(part) > 1:
-            self._allowance.refused(len(part), len(body), _problem(answer.body).code)
+            self._allowance.refused(len(part), len(body), problem_of(answer.body).code)
             return None
         failure = self._failure("events/", answer)
         if answer.status == 413:  # refused like any item, so that the rest of its batch goes on
-            return _all_refused(part, "too_large", str(failure))
+            return all_refused(part, "too_large", str(failure))
         raise failure
 
-    def _result(self, part: Sequence["_Item"], body: bytes) -> Result:
+    def _result(self, part: Sequence[Item], body: bytes) -> Result:
         """Read the answer to a part.
 
         One that doesn't add up says of no event for certain what became of it. Sending again does no harm, so that is
@@ -236,7 +231,7 @@ class HttpTransport:
             result = msgspec.json.decode(body, type=Result)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise TemporaryError(self._strange("events/")) from error
-        refused = _refused(part, result.errors)
+        refused = refused_of(part, result.errors)
         if min(result.accepted, result.duplicates) < 0 or (
             result.accepted + result.duplicates + len(refused) != len(part)
         ):
@@ -247,12 +242,12 @@ class HttpTransport:
         )
         return Result(accepted=result.accepted, duplicates=result.duplicates, rejected=len(errors), errors=errors)
 
-    def _doubt(self, part: Sequence["_Item"]) -> Result:
+    def _doubt(self, part: Sequence[Item]) -> Result:
         self._doubts += 1
         message = f"{self._url}events/ gave an answer that doesn't add up to the {len(part)} events it was sent"
         if self._doubts < DOUBTS:
             raise TemporaryError(message)
-        return _all_refused(part, "unaccounted", message)
+        return all_refused(part, "unaccounted", message)
 
     def _seconds(self, left: float | None) -> float:
         return self._timeout if left is None else max(0.001, min(self._timeout, left))  # 0 is an error
@@ -275,7 +270,7 @@ class HttpTransport:
 
     def _failure(self, path: str, answer: Answer) -> DeliveryError:
         status = answer.status
-        detail = self._redacted(str(_problem(answer.body)) or _redirection(answer) or answer.reason)
+        detail = self._redacted(str(problem_of(answer.body)) or redirection_of(answer) or answer.reason)
         message = f"{self._url}{path} answered {status}: {detail}"
         if self._retry.retries(status):
             after = parse_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
@@ -290,59 +285,6 @@ class HttpTransport:
         for secret in self._secrets:
             text = text.replace(secret, "[key]" if secret == self._key else "[masked]")
         return " ".join(text.split())[:500]
-
-
-class _Item(NamedTuple):
-    """One event on its way: its place in what was handed to `send()`, itself and its JSON."""
-
-    position: int
-    event: Event
-    body: bytes
-
-    def refused(self, code: str, detail: str) -> Refusal:
-        return Refusal(index=self.position, id=str(self.event.id), code=code, detail=detail)
-
-
-def _all_refused(part: Sequence[_Item], code: str, detail: str) -> Result:
-    errors = tuple(item.refused(code, detail) for item in part)
-    return Result(accepted=0, duplicates=0, rejected=len(errors), errors=errors)
-
-
-def _refused(part: Sequence[_Item], errors: Sequence[Refusal]) -> Mapping[int, Refusal]:
-    """Return the refusals by the place in the part of the event they name: by its id, else by its index."""
-    if not errors:
-        return {}
-    places = {str(item.event.id): place for place, item in enumerate(part)}
-    found: dict[int, Refusal] = {}
-    for refusal in errors:
-        place = places.get(refusal.id or "", refusal.index)
-        if place is not None and 0 <= place < len(part):
-            found.setdefault(place, refusal)
-    return found
-
-
-class _Problem(msgspec.Struct, frozen=True):
-    """The parts of `application/problem+json` (RFC 9457) worth telling."""
-
-    title: str = ""
-    detail: str = ""
-    code: str = ""
-
-    def __str__(self) -> str:
-        return ": ".join(filter(None, (self.title, self.detail)))
-
-
-def _problem(body: bytes) -> _Problem:
-    """Return what a problem document says; an empty one when the body is anything else."""
-    try:
-        return msgspec.json.decode(body, type=_Problem)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _Problem()
-
-
-def _redirection(answer: Answer) -> str:
-    location = answer.headers.get("Location")
-    return f"redirects aren't followed, this one leads to {location}" if location else ""
 
 
 def _checked_url(url: str) -> Url:
@@ -372,9 +314,13 @@ def _checked_key(key: str) -> str:
 
 
 @cache
-def _user_agent() -> str:
+def release() -> str:
+    """Return the emitter's own version."""
     try:
-        release = version("django-heliograph")
+        return version("django-heliograph")
     except PackageNotFoundError:  # run from a checkout
-        release = "unreleased"
-    return f"django-heliograph/{release} python/{platform.python_version()}"
+        return "unreleased"
+
+
+def _user_agent() -> str:
+    return f"django-heliograph/{release()} python/{platform.python_version()}"

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.contenttypes.management import create_contenttypes
 from django.db.models.signals import post_migrate
 
-from emitter import pipeline
+from emitter import outlet
 from emitter.complaints import complain
 from emitter.event import Event, Limits, Result, Telemetry, encode_batch
 from emitter.worker import Worker
@@ -53,12 +53,10 @@ def _complaints_are_new() -> None:
 @pytest.fixture
 def arrived(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arrived]:
     """Return a function that gives the events that have left, in order."""
-    pipeline.work()  # for the last test's worker
+    outlet.work()  # for the last test's worker
     shelf = Shelf()
-    worker = Worker(
-        shelf, interval=60, batch_size=100_000, gather=pipeline.work
-    )  # nothing leaves before it is asked for
-    monkeypatch.setattr(pipeline, "_worker", worker)
+    worker = Worker(shelf, interval=60, batch_size=100_000, gather=outlet.work)  # nothing leaves before it is asked for
+    monkeypatch.setattr(outlet, "_worker", worker)
 
     def events() -> list[Event]:
         assert worker.flush(timeout=10)

@@ -16,7 +16,7 @@ from django.db.models import F, Model, Q, QuerySet
 from django.db.models.signals import post_delete, post_save
 from django.test import override_settings
 
-from emitter import bulk_data, memory, payload, pipeline, selection
+from emitter import bulk_data, memory, outlet, payload, selection
 from emitter.event import Event
 from tests.emitter.conftest import Arrived
 from tests.emitter.library.models import (
@@ -369,7 +369,7 @@ def test_a_call_waits_for_the_database_it_writes_to_not_for_the_one_it_would_rea
 
 def test_switched_off_the_calls_are_counted_as_holes_and_reported(facts: Arrived) -> None:
     (book,) = books("Emma")
-    before = pipeline.report().get("hole", 0)
+    before = outlet.report().get("hole", 0)
 
     with override_settings(HELIOGRAPH_BULK=False):
         Book.objects.update(title="x")
@@ -377,16 +377,16 @@ def test_switched_off_the_calls_are_counted_as_holes_and_reported(facts: Arrived
         Book.objects.bulk_create([Book(title="y")])
 
     assert told(facts) == []
-    assert pipeline.report()["hole"] == before + 3
+    assert outlet.report()["hole"] == before + 3
 
 
 def test_models_that_are_not_captured_are_neither_told_nor_counted(facts: Arrived) -> None:
     with override_settings(HELIOGRAPH_EXCLUDE_MODELS=["library.Genre"]):
-        before = pipeline.counts["hole"]
+        before = outlet.counts["hole"]
         Genre.objects.update(name="x")
 
     assert told(facts) == []
-    assert pipeline.counts["hole"] == before
+    assert outlet.counts["hole"] == before
 
 
 def test_rows_of_an_explicit_through_model_are_its_own(facts: Arrived) -> None:
@@ -575,13 +575,13 @@ def test_switched_off_a_bulk_update_is_remembered_all_the_same(facts: Arrived, i
 
 
 def test_switched_off_only_calls_whose_rows_send_no_signal_are_holes(facts: Arrived) -> None:
-    before = pipeline.counts["hole"]
+    before = outlet.counts["hole"]
 
     with override_settings(HELIOGRAPH_BULK=False):
         Genre.objects.update_or_create(name="Novel")
         Genre.objects.all().delete()
 
-    assert pipeline.counts["hole"] == before
+    assert outlet.counts["hole"] == before
 
 
 @contextmanager
@@ -651,7 +651,7 @@ def test_what_the_database_may_not_have_taken_is_not_remembered(facts: Arrived) 
 
 @pytest.mark.parametrize(("chosen", "actions"), [("post_save", ["update", "bulk_create"]), ("post_delete", ["delete"])])
 def test_calls_are_told_whose_signals_are_chosen(facts: Arrived, chosen: str, actions: list[str]) -> None:
-    before = pipeline.counts["hole"]
+    before = outlet.counts["hole"]
 
     with override_settings(HELIOGRAPH_SIGNALS=[chosen]):
         Genre.objects.update(name="x")
@@ -659,25 +659,25 @@ def test_calls_are_told_whose_signals_are_chosen(facts: Arrived, chosen: str, ac
         Genre.objects.all().delete()
 
     assert [event.action for event in told(facts)] == actions
-    assert pipeline.counts["hole"] == before
+    assert outlet.counts["hole"] == before
 
 
 def test_direct_writes_to_an_automatic_through_table_are_holes(facts: Arrived) -> None:
     (book,), genre = books("Emma"), Genre.objects.create(name="Novel")
     through: Any = Book.genres.through
-    before = pipeline.counts["hole"]
+    before = outlet.counts["hole"]
 
     through.objects.bulk_create([through(book=book, genre=genre)])
     through.objects.filter(book=book).update(genre=genre)
     through.objects.filter(book=book).delete()
 
     assert told(facts) == []
-    assert pipeline.counts["hole"] == before + 3
+    assert outlet.counts["hole"] == before + 3
 
 
 def test_writes_to_it_that_django_makes_are_none(facts: Arrived) -> None:
     (book,), genre = books("Emma"), Genre.objects.create(name="Novel")
-    before = pipeline.counts["hole"]
+    before = outlet.counts["hole"]
 
     book.genres.add(genre)
     book.genres.remove(genre)
@@ -687,7 +687,7 @@ def test_writes_to_it_that_django_makes_are_none(facts: Arrived) -> None:
     genre.delete()
     book.delete()
 
-    assert pipeline.counts["hole"] == before
+    assert outlet.counts["hole"] == before
 
 
 def historical(model: type[Model]) -> Any:
@@ -696,7 +696,7 @@ def historical(model: type[Model]) -> Any:
 
 def test_models_of_migrations_are_holes(facts: Arrived, caplog: pytest.LogCaptureFixture) -> None:
     genre = historical(Genre)
-    before = pipeline.counts["hole"]
+    before = outlet.counts["hole"]
 
     (one,) = genre.objects.bulk_create([genre(name="Novel")])
     genre.objects.update(name="Poem")
@@ -705,7 +705,7 @@ def test_models_of_migrations_are_holes(facts: Arrived, caplog: pytest.LogCaptur
     historical(ContentType).objects.update(model="x")
 
     assert told(facts) == []
-    assert pipeline.counts["hole"] == before + 4
+    assert outlet.counts["hole"] == before + 4
     assert caplog.text == ""
 
 

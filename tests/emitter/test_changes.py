@@ -21,7 +21,7 @@ from django.db.models.functions import Concat, Upper
 from django.test import override_settings
 from django.utils.functional import SimpleLazyObject
 
-from emitter import pipeline, receivers, transactions
+from emitter import outlet, receivers, transactions
 from emitter.values import UNKNOWN, freeze
 from tests.emitter.conftest import Arrived
 from tests.emitter.library.models import (
@@ -92,13 +92,13 @@ def test_a_second_save_is_told_against_the_first(last: DataOf) -> None:
 @pytest.mark.parametrize("load", [fresh, lambda: Book.objects.create(title="Emma")])
 def test_a_save_that_changes_nothing_is_counted_and_not_sent(facts: Arrived, load: Callable[[], Book]) -> None:
     book = load()
-    told, counted = len(facts()), pipeline.counts["no_op"]
+    told, counted = len(facts()), outlet.counts["no_op"]
 
     book.save()
     book.save(update_fields=["title"])
 
     assert len(facts()) == told
-    assert pipeline.counts["no_op"] == counted + 2
+    assert outlet.counts["no_op"] == counted + 2
 
 
 def test_values_equal_once_they_are_saved_are_no_change(facts: Arrived) -> None:

@@ -14,7 +14,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from emitter import pipeline
+from emitter import outlet
+from emitter.event import Event, stamp
 from emitter.worker import Worker
 from tests.emitter.conftest import Arrived
 from tests.sending.certificates import Authority
@@ -334,10 +335,10 @@ def test_a_service_that_goes_away_in_between_is_told(service: Any) -> None:
 
 
 def test_what_this_process_lost_is_told(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = Worker(pipeline.make_transport())
+    worker = Worker(outlet.make_transport())
     worker.close(0)
-    worker.put(pipeline.Event(id=pipeline.stamp()[0], time="", source="", type=""))
-    monkeypatch.setattr(pipeline, "_worker", worker)
+    worker.put(Event(id=stamp()[0], time="", source="", type=""))
+    monkeypatch.setattr(outlet, "_worker", worker)
 
     lines, _ = check(service.url)
 

@@ -436,7 +436,8 @@ APART = {
     "emitter.apps", "emitter.checks", "emitter.testing", "emitter.worker", "emitter.transport", "emitter.retry",
     "emitter.conf", "emitter.exceptions", "emitter.delivery", "emitter.estate", "emitter.filelock", "emitter.parking",
     "emitter.records", "emitter.segments", "emitter.spool", "emitter.tally", "emitter.forks", "emitter.sender",
-    "emitter.spiller", "emitter.reporter", "emitter.stock",
+    "emitter.spiller", "emitter.reporter", "emitter.stock", "emitter.folders", "emitter.answers",
+    "emitter.check_waiting",
 }  # fmt: skip
 WRAPPING = {
     "bulk.tell", "bulk.written", "frames.bound", "frames.entered", "frames.carried", "frames.cause",

@@ -13,7 +13,7 @@ from django.db import connections, transaction
 from django.db.models.signals import post_save
 from django.test import override_settings
 
-from emitter import pipeline, transactions
+from emitter import outlet, transactions
 from emitter.event import moment, stamp_of
 from emitter.memory import Save
 from emitter.objects import Saved
@@ -81,7 +81,7 @@ def test_what_waits_for_its_commit_holds_no_values_once_it_is_made(facts: Arrive
         noted = weakref.ref(author)
         held: list[Any] = transactions.ledger(connections["default"]).held
         saved = next(each.what for each in held if isinstance(each.what, Saved))
-        pipeline.work()
+        outlet.work()
         left = (saved.save, saved.context)
         del author
         is_gone = noted() is None
@@ -127,7 +127,7 @@ def others_at_work() -> Iterator[None]:
 
     def work() -> None:
         while not is_over.is_set():
-            pipeline.work()
+            outlet.work()
 
     others = [threading.Thread(target=work) for _ in range(2)]
     sys.setswitchinterval(1e-6)

@@ -20,7 +20,7 @@ from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emitter import pipeline
+from emitter import outlet
 from emitter.event import Event
 from emitter.testing import Recorder
 from tests.emitter.library.models import Audiobook, Author, Book, Card, Cover, Genre, Novel, Room, Seat, Shelf
@@ -197,7 +197,7 @@ class World:
 
     def render(self) -> None:
         if self.is_later:
-            pipeline.work()
+            outlet.work()
 
     def forget(self, number: int) -> None:
         if self.objects:
@@ -206,14 +206,14 @@ class World:
 
 @contextmanager
 def recorded(at_once: int) -> Iterator[Recorder]:
-    recorder, before = Recorder(), (pipeline._worker, pipeline._intake.at_once)
-    pipeline.work()
-    pipeline._worker, pipeline._intake.at_once = recorder, at_once
+    recorder, before = Recorder(), (outlet._worker, outlet.intake.at_once)
+    outlet.work()
+    outlet._worker, outlet.intake.at_once = recorder, at_once
     try:
         yield recorder
-        pipeline.work()
+        outlet.work()
     finally:
-        pipeline._worker, pipeline._intake.at_once = before
+        outlet._worker, outlet.intake.at_once = before
 
 
 def told(events: list[Event]) -> list[Any]:
@@ -244,10 +244,10 @@ def events_of(program: list[Any], is_later: bool, at_once: int) -> list[Any]:
             model._base_manager.using(using).all()._raw_delete(using)
     post_save.connect(listen)
     try:
-        before = pipeline.counts.copy()
+        before = outlet.counts.copy()
         with recorded(at_once if is_later else 1) as recorder:
             World(is_later).run(program)
-        return [*told(recorder.events), pipeline.counts - before]
+        return [*told(recorder.events), outlet.counts - before]
     finally:
         post_save.disconnect(listen)
 

@@ -3,7 +3,7 @@
 import pytest
 from django.test import override_settings
 
-from emitter import pipeline, privacy
+from emitter import outlet, privacy
 from emitter.retry import by_chance
 from tests.emitter.conftest import Arrived
 from tests.emitter.library.models import Book, Vault
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "counts", type(pipeline.counts)())
+    monkeypatch.setattr(outlet, "counts", type(outlet.counts)())
     monkeypatch.setattr(privacy, "counts", type(privacy.counts)())
 
 
@@ -29,7 +29,7 @@ def test_a_fraction_is_told_and_the_rest_counted(arrived: Arrived, monkeypatch: 
     monkeypatch.setattr(by_chance, "random", iter([0.0, 0.24, 0.25, 0.99]).__next__)
 
     assert lent(arrived, 4) == 2
-    assert pipeline.report()["thinned"] == 2
+    assert outlet.report()["thinned"] == 2
 
 
 @override_settings(HELIOGRAPH_SAMPLE={"*.book_lent": 1, "*": 0})
@@ -69,5 +69,5 @@ def test_masked_values_are_counted(arrived: Arrived) -> None:
 
     arrived()
 
-    assert pipeline.report()["masked"] >= 1
-    assert pipeline.unnumbered_counts()["masked"] == pipeline.report()["masked"]
+    assert outlet.report()["masked"] >= 1
+    assert outlet.unnumbered_counts()["masked"] == outlet.report()["masked"]

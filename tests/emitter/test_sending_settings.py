@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from django.test import override_settings
 
-from emitter import pipeline
+from emitter import outlet
 from emitter.event import Event, Result, stamp
 from emitter.exceptions import TemporaryError
 from emitter.worker import Worker
@@ -27,7 +27,7 @@ class Told(Shelf):
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Told:
     told = Told()
-    monkeypatch.setattr(pipeline, "make_transport", lambda: told)
+    monkeypatch.setattr(outlet, "make_transport", lambda: told)
     monkeypatch.setattr(atexit, "register", lambda _: None)
     return told
 
@@ -41,7 +41,7 @@ def put(worker: Worker, kind: str) -> None:
     HELIOGRAPH_QUEUE_BYTES=6_000, HELIOGRAPH_INTERVAL=3600, HELIOGRAPH_PRIORITIES={"shop.signals.dear": "high"}
 )
 def test_the_queue_is_bounded_by_bytes_and_keeps_what_is_dear(service: Told) -> None:
-    worker = pipeline.make_worker()
+    worker = outlet.make_worker()
     for kind in ["shop.signals.dear", *["shop.signals.cheap"] * 9]:
         put(worker, kind)
     worker.close(5)
@@ -59,7 +59,7 @@ def test_what_cannot_be_sent_at_exit_is_in_the_spool(service: Told, tmp_path: Pa
 
     service.send = away  # type: ignore[method-assign]
     with override_settings(HELIOGRAPH_SPOOL=str(tmp_path / "spool")):
-        worker = pipeline.make_worker()
+        worker = outlet.make_worker()
         put(worker, "shop.signals.cheap")
         worker.close(5)
 
@@ -68,8 +68,8 @@ def test_what_cannot_be_sent_at_exit_is_in_the_spool(service: Told, tmp_path: Pa
 
 
 def test_telemetry_tells_who_this_is_and_what_was_not_sent(service: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pipeline.counts, "no_op", 7)
-    worker = pipeline.make_worker()
+    monkeypatch.setitem(outlet.counts, "no_op", 7)
+    worker = outlet.make_worker()
     put(worker, "shop.signals.cheap")
     worker.close(5)
 
@@ -81,7 +81,7 @@ def test_telemetry_tells_who_this_is_and_what_was_not_sent(service: Told, monkey
 
 @override_settings(HELIOGRAPH_TELEMETRY_INTERVAL=0)
 def test_telemetry_can_be_turned_off(service: Told) -> None:
-    worker = pipeline.make_worker()
+    worker = outlet.make_worker()
     put(worker, "shop.signals.cheap")
     worker.close(5)
 

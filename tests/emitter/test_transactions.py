@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, connections, transaction
 from django.test import TestCase, override_settings
 
-from emitter import pipeline, transactions
+from emitter import outlet, transactions
 from tests.emitter.conftest import Arrived
 from tests.emitter.library.models import Author, Book, Genre
 from tests.emitter.library.signals import book_lent
@@ -139,8 +139,8 @@ def test_a_test_case_can_run_the_callbacks_as_django_offers_it(arrived: Arrived)
 def test_a_bad_configuration_costs_the_project_neither_its_commit_nor_its_callbacks(
     monkeypatch: pytest.MonkeyPatch, settings: Any, name: str, value: str
 ) -> None:
-    pipeline.work()  # for the last test's worker
-    monkeypatch.setattr(pipeline, "_worker", None)
+    outlet.work()  # for the last test's worker
+    monkeypatch.setattr(outlet, "_worker", None)
     setattr(settings, f"HELIOGRAPH_{name}", value)
     ran = []
 
@@ -150,8 +150,8 @@ def test_a_bad_configuration_costs_the_project_neither_its_commit_nor_its_callba
 
     assert ran == ["mine"]
     assert Book.objects.count() == 1
-    pipeline.worker().close(timeout=5)
-    assert pipeline.worker().counts["failed_permanently"] == 2
+    outlet.worker().close(timeout=5)
+    assert outlet.worker().counts["failed_permanently"] == 2
 
 
 def test_a_savepoint_made_by_hand_takes_its_events_with_it(arrived: Arrived) -> None:
@@ -350,13 +350,13 @@ def test_a_connection_may_be_mocked_as_without_us() -> None:
 
 def test_what_callbacks_have_let_go_takes_no_room(arrived: Arrived, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "LIMIT", 3)
-    before = pipeline.counts["transaction_full"]
+    before = outlet.counts["transaction_full"]
     with transaction.atomic():
         for number in range(6):
             with TestCase.captureOnCommitCallbacks(execute=True):
                 Genre.objects.create(name=str(number))
 
-    assert pipeline.counts["transaction_full"] == before
+    assert outlet.counts["transaction_full"] == before
     assert len([event for event in arrived() if event.action]) == 6
 
 

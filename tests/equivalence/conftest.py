@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from emitter import pipeline
+from emitter import outlet
 from emitter.worker import Worker
 from tests.equivalence import tally
 from tests.equivalence.world import Cast, Shelf
@@ -15,8 +15,8 @@ from tests.equivalence.world import Cast, Shelf
 def cast(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Cast]]:
     """Return a function that gives an app's models a worker of their own, whose transport keeps what it is given."""
     shelf = Shelf()
-    worker = Worker(shelf, interval=60, gather=pipeline.work)
-    monkeypatch.setattr(pipeline, "_worker", worker)
+    worker = Worker(shelf, interval=60, gather=outlet.work)
+    monkeypatch.setattr(outlet, "_worker", worker)
     yield lambda app, *, stale: Cast(
         import_module(f"tests.equivalence.{app}.models"), stale, worker, shelf, caplog.records
     )

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.contenttypes.management import create_contenttypes
 from django.db.models.signals import post_migrate
 
-from emitter import outbox, pipeline, relay
+from emitter import outbox, outlet, relay
 from emitter.complaints import complain
 from emitter.event import Event, Limits, Refusal, Result, Telemetry, encode_batch
 from emitter.relay import Relay
@@ -75,10 +75,10 @@ class Service:
 @pytest.fixture(autouse=True)
 def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[Event]]]:
     """Return a function that gives what has left without an outbox."""
-    pipeline.work()  # for the last test's worker
+    outlet.work()  # for the last test's worker
     service = Service()
-    worker = Worker(service, interval=60, batch_size=100_000, gather=pipeline.work)
-    monkeypatch.setattr(pipeline, "_worker", worker)
+    worker = Worker(service, interval=60, batch_size=100_000, gather=outlet.work)
+    monkeypatch.setattr(outlet, "_worker", worker)
 
     def events() -> list[Event]:
         assert worker.flush(timeout=10)

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.test import override_settings
 
-from emitter import pipeline
+from emitter import outlet
 from emitter.event import Event, Refusal
 from emitter.exceptions import TemporaryError
 from emitter.models import DeadLetter, Waiting
@@ -102,7 +102,7 @@ def test_without_the_table_it_says_what_to_do(using: str, name: str) -> None:
 def test_once_ends_when_all_is_sent(
     using: str, service: Service, waiting: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "make_transport", lambda: service)
+    monkeypatch.setattr(outlet, "make_transport", lambda: service)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     create(using, "one")
 
@@ -118,7 +118,7 @@ def test_once_in_vain_is_an_error(
         raise TemporaryError("nobody there")
 
     service.before = away
-    monkeypatch.setattr(pipeline, "make_transport", lambda: service)
+    monkeypatch.setattr(outlet, "make_transport", lambda: service)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     create(using, "one")
 
@@ -166,10 +166,10 @@ def processes() -> Any:
 def test_what_waits_is_told_by_the_counts_of_this_process(using: str, service: Service) -> None:
     from emitter import relay
 
-    before = pipeline.report()
+    before = outlet.report()
     create(using, "one")
     Relay(using, service).drain()
 
-    assert pipeline.report()["outbox"] == before.get("outbox", 0) + 1
+    assert outlet.report()["outbox"] == before.get("outbox", 0) + 1
     assert relay.counts["relayed"] == 1
     assert Item.objects.using(using).count() == 1

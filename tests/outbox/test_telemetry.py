@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from emitter import outbox, pipeline, privacy
+from emitter import outbox, outlet, privacy
 from emitter.event import Telemetry
 from tests.live import eventually
 from tests.outbox.conftest import Service
@@ -27,9 +27,9 @@ class Told(Service):
 def told(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Told:
     told = Told()
     settings.HELIOGRAPH_TELEMETRY_INTERVAL = 0.05
-    monkeypatch.setattr(pipeline, "make_transport", lambda: told)
-    monkeypatch.setattr(pipeline.ends, "before", lambda _: None)
-    monkeypatch.setattr(pipeline, "_worker", None)
+    monkeypatch.setattr(outlet, "make_transport", lambda: told)
+    monkeypatch.setattr(outlet.ends, "before", lambda _: None)
+    monkeypatch.setattr(outlet, "_worker", None)
     return told
 
 
@@ -40,15 +40,15 @@ def test_a_process_that_only_writes_rows_tells_of_them(using: str, told: Told) -
     eventually(lambda: any(each.unsent.get("outbox") == 3 for each in told.reports))
     latest = told.reports[-1]
     assert (latest.delivery, latest.captured) == ("outbox", 0)
-    assert latest.emitterid == pipeline.worker().emitter_id
-    pipeline.worker().close(5)
+    assert latest.emitterid == outlet.worker().emitter_id
+    outlet.worker().close(5)
 
 
 def test_where_uwsgi_is_going_to_fork_no_thread_starts_and_the_row_is_there(
     using: str, told: Told, settings: Any, monkeypatch: pytest.MonkeyPatch, waiting: Any
 ) -> None:
     settings.HELIOGRAPH_RELAY = "thread"
-    monkeypatch.setattr(pipeline.ends, "is_before_forks_of_uwsgi", lambda: True)
+    monkeypatch.setattr(outlet.ends, "is_before_forks_of_uwsgi", lambda: True)
     started: list[object] = []
     monkeypatch.setattr("threading.Thread.start", started.append)
 
@@ -59,11 +59,11 @@ def test_where_uwsgi_is_going_to_fork_no_thread_starts_and_the_row_is_there(
 
 
 def test_a_forked_child_counts_anew() -> None:
-    outbox.counts["outbox"] = privacy.counts["masked"] = pipeline.counts["no_op"] = 7
+    outbox.counts["outbox"] = privacy.counts["masked"] = outlet.counts["no_op"] = 7
 
     child = os.fork()
     if child == 0:
-        counted = pipeline.unnumbered_counts()
+        counted = outlet.unnumbered_counts()
         os._exit(sum(counted.values()))
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from emitter import pipeline, relay
+from emitter import outlet, relay
 from emitter.event import Event
 from emitter.models import Waiting
 from tests.live import eventually
@@ -23,7 +23,7 @@ Events = Callable[[], list[Event]]
 @pytest.fixture(autouse=True)
 def _thread(settings: Any, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.HELIOGRAPH_RELAY = "thread"
-    monkeypatch.setattr(pipeline, "make_transport", lambda: service)
+    monkeypatch.setattr(outlet, "make_transport", lambda: service)
 
 
 def test_a_commit_starts_it_and_another_wakes_it(using: str, service: Service) -> None:
@@ -61,7 +61,7 @@ def test_flush_sends_what_is_in_the_outbox(using: str, service: Service, setting
     settings.HELIOGRAPH_INTERVAL = 60
     create(using, "one")
 
-    assert pipeline.flush(10)
+    assert outlet.flush(10)
 
     assert len(service.events) == 1
 
@@ -99,7 +99,7 @@ def test_its_connection_is_closed_while_nothing_happens(
 
 def test_a_forked_child_has_a_relay_of_its_own(using: str, service: Service) -> None:
     create(using, "one")
-    assert pipeline.flush(10)  # and now the parent's waits to be woken
+    assert outlet.flush(10)  # and now the parent's waits to be woken
     connections.close_all()
 
     child = os.fork()

@@ -8,7 +8,7 @@ from django.db import DatabaseError, IntegrityError, connections, transaction
 from django.test import Client, TestCase, override_settings
 from django.test.utils import CaptureQueriesContext
 
-from emitter import pipeline, transactions
+from emitter import outlet, transactions
 from emitter.event import Event
 from emitter.testing import captured_events
 from tests.outbox.store.models import Box, Item
@@ -50,7 +50,7 @@ def test_they_have_no_number_since_none_gets_lost(using: str, waiting: Events) -
         create(using, "one")
 
     (event,) = waiting()
-    assert (event.emitterid, event.sequence) == (pipeline.worker().emitter_id, None)
+    assert (event.emitterid, event.sequence) == (outlet.worker().emitter_id, None)
 
 
 def test_a_rolled_back_transaction_leaves_no_row(using: str, waiting: Events, memory: Events) -> None:
@@ -207,7 +207,7 @@ def test_what_memory_has_no_room_for_goes_into_the_outbox_at_once(
     using: str, waiting: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transactions, "LIMIT", 3)
-    before = pipeline.counts["transaction_full"]
+    before = outlet.counts["transaction_full"]
     with transaction.atomic(using=using):
         for number in range(5):
             create(using, str(number))
@@ -217,7 +217,7 @@ def test_what_memory_has_no_room_for_goes_into_the_outbox_at_once(
         assert waiting() == []
 
     assert sorted(told(waiting())) == [(str(number), "committed") for number in range(5)]
-    assert pipeline.counts["transaction_full"] == before
+    assert outlet.counts["transaction_full"] == before
 
 
 @pytest.mark.parametrize("text", ["ü", "日本語 🌻", 'a "b" \\ \n', "\0", "\u2028%s %(x)s {}"])

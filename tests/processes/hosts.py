@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from tests.processes.arrivals import Arrivals
+
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,3 +169,14 @@ class Hosts:
             with suppress(ProcessLookupError):
                 os.killpg(host.process.pid, signal.SIGKILL)
             host.process.wait()
+
+
+def check_all_arrives(server: Host, arrived: Callable[[], Arrivals]) -> None:
+    """Have a server answer, and end: what it captured is there then, once."""
+    answered = server.pay_all(range(1, 41))
+
+    server.stop()
+
+    assert answered == set(range(1, 41)), server.said()
+    arrived().check_complete()
+    arrived().check_requests(answered)

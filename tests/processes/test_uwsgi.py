@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.processes.arrivals import Arrivals
-from tests.processes.hosts import Host, Hosts, eventually
+from tests.processes.hosts import Host, Hosts, check_all_arrives, eventually
 
 Arrived = Callable[[], Arrivals]
 
@@ -44,14 +44,7 @@ def serve(hosts: Hosts, *options: object, **environment: object) -> Host:
     ids=lambda options: " ".join(options) or "bare",
 )
 def test_what_was_captured_arrives_by_the_end(hosts: Hosts, arrived: Arrived, options: list[str]) -> None:
-    server = serve(hosts, *options)
-    answered = server.pay_all(range(1, 41))
-
-    server.stop()
-
-    assert answered == set(range(1, 41)), server.said()
-    arrived().check_complete()
-    arrived().check_requests(answered)
+    check_all_arrives(serve(hosts, *options), arrived)
 
 
 def test_what_is_captured_before_the_fork_is_told_as_lost_and_keeps_no_worker_from_its_work(

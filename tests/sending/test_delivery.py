@@ -7,20 +7,10 @@ from emitter.delivery import BREAKER, PROBE, STRIKES, Delivery
 from emitter.event import Limits, Refusal
 from emitter.exceptions import PermanentError, TemporaryError
 from emitter.retry import Retry
-from tests.sending.cast import Clock, FakeService, Policy, an_event, taken
+from tests.sending.cast import Policy, an_event, taken
 
 BROKEN = TemporaryError("answered 500", status=500)
 AWAY = TemporaryError("answered 503", status=503)
-
-
-@pytest.fixture
-def service():
-    return FakeService()
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from emitter.event import Event, stamp
 from emitter.retry import Retry
 from emitter.transport import LONGEST_ANSWER, HttpTransport
 from emitter.worker import Worker
+from tests.sending.service import running
 
 PATIENCE = 60  # seconds until the test fails
 TIMEOUT = 0.2  # seconds: the client's
@@ -376,18 +377,6 @@ METAS = [meta_is_nonsense, meta_is_html, meta_is_small, reset_before_the_body, l
 
 
 @contextmanager
-def running(seed, faults=FAULTS):
-    with Faulty(seed, faults) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@contextmanager
 def working(server):
     transport = HttpTransport(server.url, "hg_key", timeout=TIMEOUT, retry=HASTY)
     worker = Worker(transport, retry=HASTY, batch_size=20, interval=0.01, queue_size=100_000, shutdown_timeout=1)
@@ -414,7 +403,7 @@ def put(worker, count):
 
 @pytest.mark.parametrize("seed", [1, 2, random.randrange(10**6)])
 def test_every_event_ends_stored_refused_or_counted(seed):
-    with running(seed) as server, working(server) as worker:
+    with running(Faulty(seed, FAULTS)) as server, working(server) as worker:
         captured = put(worker, 600)
         assert worker.flush(PATIENCE), f"{len(captured - server.stored.keys())} are left after {server.posts} posts"
         lost = sum(worker.counts.values())
@@ -434,7 +423,7 @@ def test_every_event_ends_stored_refused_or_counted(seed):
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_each_fault_alone_ends_once_the_service_is_well(fault):
-    with running(7, [fault]) as server, working(server) as worker:
+    with running(Faulty(7, [fault])) as server, working(server) as worker:
         captured = put(worker, 25)
         deadline = time.monotonic() + PATIENCE
         while server.posts < 4 and not worker.flush(0.01):

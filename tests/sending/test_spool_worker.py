@@ -12,18 +12,13 @@ import pytest
 from emitter.delivery import BREAKER
 from emitter.event import Refusal
 from emitter.exceptions import PermanentError, TemporaryError
+from emitter.folders import requeue
 from emitter.parking import ParkedFile
-from emitter.spool import requeue
 from emitter.worker import REASONS, Worker
 from tests.sending.cast import NEVER, PATIENCE, FakeService, Policy, an_event, eventually, put, taken
 
 NOTHING_LOST = dict.fromkeys(REASONS, 0)
 AWAY = TemporaryError("away")
-
-
-@pytest.fixture
-def service():
-    return FakeService()
 
 
 @pytest.fixture
@@ -308,6 +303,15 @@ def test_a_directory_that_can_not_be_is_told_and_events_wait_in_memory(make, ser
     assert directory.read_text() == "a file"
 
 
+def check_lost(worker, service):
+    """Of twenty-five, what was on disk is lost, and counted; all others arrive."""
+    assert worker.flush(PATIENCE)
+    lost = worker.counts["spool_corrupt"]
+    assert worker.counts == {**NOTHING_LOST, "spool_corrupt": lost}
+    assert lost >= 10  # the others were being sent
+    assert len(service.arrived) == 25 - lost
+
+
 def test_a_folder_removed_while_running_costs_what_was_in_it(make, service, directory, log):
     service.always = AWAY
     worker = make()
@@ -321,11 +325,7 @@ def test_a_folder_removed_while_running_costs_what_was_in_it(make, service, dire
     eventually(lambda: in_memory(worker) == 0)
     service.always = None
 
-    assert worker.flush(PATIENCE)
-    lost = worker.counts["spool_corrupt"]
-    assert worker.counts == {**NOTHING_LOST, "spool_corrupt": lost}
-    assert lost >= 10  # the others were being sent
-    assert len(service.arrived) == 25 - lost
+    check_lost(worker, service)
     assert any("events are lost" in message or "was removed" in message for message in log())
 
 
@@ -341,11 +341,7 @@ def test_a_file_removed_while_running_costs_what_was_in_it(make, service, direct
     eventually(lambda: worker._stock.backlog.length == 0)
     service.always = None
 
-    assert worker.flush(PATIENCE)
-    lost = worker.counts["spool_corrupt"]
-    assert worker.counts == {**NOTHING_LOST, "spool_corrupt": lost}
-    assert lost >= 10  # the others were being sent
-    assert len(service.arrived) == 25 - lost
+    check_lost(worker, service)
 
 
 def test_what_is_not_the_emitters_is_let_alone_and_told(make, service, directory, log):

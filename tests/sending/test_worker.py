@@ -22,21 +22,11 @@ from emitter.event import Limits, Refusal, encode_batch, uuid7
 from emitter.exceptions import PermanentError, TemporaryError
 from emitter.transport import HttpTransport
 from emitter.worker import REASONS, Worker
-from tests.sending.cast import NEVER, PATIENCE, Clock, FakeService, Policy, an_event, put, taken
+from tests.sending.cast import NEVER, PATIENCE, Policy, an_event, put, taken
 
 NOTHING_LOST = dict.fromkeys(REASONS, 0)
 
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-
-
-@pytest.fixture
-def service():
-    return FakeService()
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from emitter import check_service
-from emitter.check_service import Line
+from emitter.check_waiting import Line
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from emitter import pipeline
+from emitter import outlet
 from emitter.conf import conf
 from emitter.exceptions import ConfigurationError
 from emitter.models import Waiting
@@ -28,7 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, database: str, once: bool, **options: Any) -> None:
         check(database)
-        relay = pipeline.make_relay(database, poll=conf.interval)
+        relay = outlet.make_relay(database, poll=conf.interval)
         end_on_signals(relay)
         if not once:
             relay.run()
@@ -38,7 +38,7 @@ class Command(BaseCommand):
 
 def check(database: str) -> None:
     try:
-        pipeline.make_http_transport()
+        outlet.make_http_transport()
     except ConfigurationError as error:
         raise CommandError(f"{error} See manage.py check.") from error
     if Waiting._meta.db_table not in connections[database].introspection.table_names():

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from emitter.conf import conf
 from emitter.event import Event
+from emitter.folders import listing, requeue
 from emitter.parking import Parked, ParkedFile
-from emitter.spool import listing, requeue
 
 
 class Command(BaseCommand):

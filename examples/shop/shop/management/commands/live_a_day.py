@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.core.servers.basehttp import WSGIRequestHandler, WSGIServer
 from django.core.wsgi import get_wsgi_application
 
-from emitter import pipeline
+from emitter import outlet
 
 
 class Customer:
@@ -45,9 +45,9 @@ class Command(BaseCommand):
         finally:
             server.shutdown()
             server.server_close()
-        if not pipeline.worker().flush(timeout=options["patience"]):
+        if not outlet.worker().flush(timeout=options["patience"]):
             self.stderr.write(f"The service did not take all events within {options['patience']:.0f} s.")
-        self.stdout.write(str(pipeline.worker().captured))
+        self.stdout.write(str(outlet.worker().captured))
 
 
 def live(address: str) -> None:
