@@ -115,8 +115,8 @@ class Save(msgspec.Struct, eq=False):
     held: dict[str, Any]
     depth: int = 0
     fate: Fate | None = None
-    earlier: Snapshot | None = None
-    known: Snapshot | None = None
+    row_before: Snapshot | None = None  # once it was asked for, as is the next
+    row_after: Snapshot | None = None
 
     def look(self) -> dict[str, Any]:
         """Return the values of the columns that were loaded, by attribute name."""
@@ -147,35 +147,38 @@ class Save(msgspec.Struct, eq=False):
     @property
     def snapshot_before(self) -> Snapshot:
         """What the row held before."""
-        before, earlier = self.before, self.earlier  # in this order: another thread may look at the same time
-        if earlier is None:
-            self.earlier = earlier = resolved(before, self.model, self.using, self.look())
+        before, known = self.before, self.row_before  # in this order: another thread may look at the same time
+        if known is None:
+            self.row_before = known = resolved(before, self.model, self.using, self.look())
             self.before = None  # or a chain of all saves would hang on it
-        return earlier
+        return known
 
     @property
     def snapshot(self) -> Snapshot:
         """What the row holds now."""
-        if self.known is None:
+        if self.row_after is None:
             changed = {**self.written, **keys(self.plan, self.look())}
-            self.known = after(self.snapshot_before, self.plan, changed, self.using, self.fate)
-        return self.known
+            self.row_after = after(self.snapshot_before, self.plan, changed, self.using, self.fate)
+        return self.row_after
+
+
+UNDOABLE = frozenset([Save, Snapshot])  # what may have been noted in a transaction
 
 
 def note_save(instance: Model, using: str, names: Collection[str] | None) -> Save:
     """Note what ``instance`` holds, which was saved just now."""
     model, held = type(instance), instance.__dict__
     plan, before = layout(model), getattr(instance._state, ATTRIBUTE, None)
-    if type(before) in UNDONE:
-        before = standing(instance)
+    if type(before) in UNDOABLE:
+        before = not_undone(instance)
     noted = stable(plan, held) if plan.is_plain else None
-    known = {} if noted else {name: held[name] for name in plan.names if name in held}
-    return Save(model, using, names, plan, before, noted, known, depth_over(before))
+    loaded = {} if noted else {name: held[name] for name in plan.names if name in held}
+    return Save(model, using, names, plan, before, noted, loaded, depth_over(before))
 
 
 def depth_over(before: Any) -> int:
     """Return the depth of a save on ``before``, which is looked at now where nobody may ever do so: of untold saves."""
-    if type(before) is not Save or before.earlier is not None:
+    if type(before) is not Save or before.row_before is not None:
         return 0
     if before.depth < DEEP:
         return before.depth + 1
@@ -198,20 +201,17 @@ def stable(plan: Layout, held: Mapping[str, Any]) -> list[Any] | None:
     return values if KEPT.issuperset(map(type, values)) else None
 
 
-def standing(instance: Model) -> Any:
+def not_undone(instance: Model) -> Any:
     """Return what is remembered, without what was rolled back since."""
     found: Any = getattr(instance._state, ATTRIBUTE, None)
-    while type(found) in UNDONE and found.fate is not None and found.fate.is_rolled_back:
+    while type(found) in UNDOABLE and found.fate is not None and found.fate.is_rolled_back:
         found = (found.snapshot if type(found) is Save else found).before
     return found
 
 
-UNDONE = frozenset([Save, Snapshot])  # what was noted in a transaction
-
-
 def snapshot(instance: Model, using: str | None) -> Snapshot:
     """Return what is known of the row of ``instance`` in ``using``; empty when nothing is."""
-    return resolved(standing(instance), type(instance), using, instance.__dict__)
+    return resolved(not_undone(instance), type(instance), using, instance.__dict__)
 
 
 def resolved(found: Any, model: type[Model], using: str | None, held: Mapping[str, Any]) -> Snapshot:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from service.events.models import Event
+from service.events.models import Event, Tally
 from service.projects.models import Project
+from service.telemetry.models import Emitter
 from tests import live
 from tests.contract import shop, tenants
 from tests.contract.tenants import Tenant
@@ -67,7 +68,8 @@ def recorded(live_service: str, django_db_blocker: Any, tmp_path_factory: pytest
         try:
             return record(tenant, tmp_path_factory.mktemp("shop"))
         finally:
-            Event.objects.filter(project_id=tenant.id).delete()
+            for model in (Event, Tally, Emitter):
+                model.objects.filter(project_id=tenant.id).delete()
             Project.objects.filter(pk=tenant.id).delete()
 
 

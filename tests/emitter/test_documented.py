@@ -2,10 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import get_type_hints
 
+import emitter
 from emitter import checks
 from emitter.conf import all_settings
+from emitter.middleware import HeliographMiddleware
 from emitter.selection import GROUPS, ON_REQUEST
+from emitter.testing import captured_events
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "emitter-settings.md").read_text()
 
@@ -33,3 +37,11 @@ def test_every_check_is_documented_and_no_other_is() -> None:
 
     real = {*(setting.check_id for setting in all_settings()), *re.findall(pattern, Path(checks.__file__).read_text())}
     assert sorted(documented) == sorted(real)
+
+
+def test_what_a_project_uses_is_eight_names_at_the_most_and_all_are_typed() -> None:
+    public = [getattr(emitter, name) for name in emitter.__all__] + [captured_events, HeliographMiddleware.__init__]
+
+    assert len(public) <= 8
+    assert Path(emitter.__file__).with_name("py.typed").exists()
+    assert all("return" in get_type_hints(each) for each in public)
