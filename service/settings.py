@@ -106,6 +106,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "service.api.calls.RouteMiddleware",
+    "service.projects.ratelimit.RateLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -151,6 +152,9 @@ WHITENOISE_AUTOREFRESH = False
 
 RETENTION_DAYS = env_int("RETENTION_DAYS", 365, at_least=1)
 
+# A thousand requests a second: of a thousand events each, if they are many.
+RATE_LIMIT = env_int("RATE_LIMIT", 60_000)
+
 # Of each web process. A thread has a connection to Postgres of its own.
 WEB_THREADS = env_int("WEB_THREADS", 2 * (os.cpu_count() or 1) + 1, at_least=1)
 WEB_WAITING = env_int("WEB_WAITING", 128)  # requests that may wait for a thread
@@ -160,6 +164,7 @@ WEB_PATIENCE = env_int("WEB_PATIENCE", 10, at_least=1)  # seconds that a client 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["service.projects.authentication.KeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["service.projects.permissions.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["service.projects.ratelimit.KeyThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["service.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
