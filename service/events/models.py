@@ -1,4 +1,7 @@
-"""The event table, and which sequence numbers are in it. See docs/why/partitioned-by-id.md for its partitions."""
+"""The event table, and what is written of each statement that stores in it: numbers, counts, arrival.
+
+See docs/why/partitioned-by-id.md for its partitions, and docs/why/tallied-numbers.md for the rest.
+"""
 
 from django.db import models
 
@@ -8,6 +11,20 @@ class Int8Multirange(models.Field):  # type: ignore[type-arg]  # not subscriptab
 
     def db_type(self, connection: object) -> str:
         return "int8multirange"
+
+
+class TransactionId(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
+    """A transaction of Postgres, which never comes again. Read and written in SQL only."""
+
+    def db_type(self, connection: object) -> str:
+        return "xid8"
+
+
+class UUIDs(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
+    """A list of UUIDs."""
+
+    def db_type(self, connection: object) -> str:
+        return "uuid[]"
 
 
 class Event(models.Model):
@@ -72,6 +89,56 @@ class Tally(models.Model):
 
     class Meta:
         db_table = "event_tally"
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Delta(models.Model):
+    """How many events of one hour and one kind were new in one statement, until they are added to the counts.
+
+    Inserted with the events and never changed, so that nobody waits to count. What a reader adds up is the counts and
+    the deltas, in one statement. ``id`` is that of one of these events, which is stored only once.
+    """
+
+    # The deltas of one project, which are added up together.
+    pk = models.CompositePrimaryKey("project_id", "id")
+    project_id = models.IntegerField()
+    id = models.UUIDField()
+    hour = models.DateTimeField(help_text="The beginning of the hour, in UTC, in which the events occurred.")
+    type = models.TextField()
+    source = models.TextField()
+    sender = models.TextField(null=True)
+    action = models.TextField(null=True)
+    outcome = models.TextField(null=True)
+    count = models.BigIntegerField()
+    oldest = models.DateTimeField(help_text="When the first of the events occurred.")
+    newest = models.DateTimeField()
+
+    class Meta:
+        db_table = "event_delta"
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.type}"
+
+
+class Arrival(models.Model):
+    """Which events were new in one statement: what a tail follows, since ids don't come in the order of commits.
+
+    What a transaction wrote can be read as soon as ``tx`` is below ``pg_snapshot_xmin(pg_current_snapshot())``, and
+    from then on no smaller ``tx`` comes. ``id`` is the first of ``ids``.
+    """
+
+    # The arrivals of one project after one that was read.
+    pk = models.CompositePrimaryKey("project_id", "tx", "id")
+    project_id = models.IntegerField()
+    tx = TransactionId(db_default=models.Func(function="pg_current_xact_id"))
+    id = models.UUIDField()
+    ids = UUIDs()
+    stored_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "event_arrival"
 
     def __str__(self) -> str:
         return str(self.id)
