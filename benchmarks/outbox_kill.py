@@ -28,6 +28,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.ingest import SETTINGS, free_port, wait_for
+from service.launch import web
 from service.launch.postgres import EmbeddedPostgres
 
 PROJECT = "tests.outbox.settings"
@@ -128,9 +129,8 @@ class Ordeal:
         assert project.wait() == 0
 
     def start_service(self, *, is_awaited: bool = True) -> Process:
-        granian = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(self.port)]
-        granian += ["--workers", "1", "--blocking-threads", "4", "--log-level", "critical", "service.wsgi:application"]
-        process = subprocess.Popen(granian, env=self.service_environment, start_new_session=True, text=True)
+        command = web.command(web.Address(host="127.0.0.1", port=self.port), workers=1)
+        process = subprocess.Popen(command, env=self.service_environment, start_new_session=True, text=True)
         if is_awaited:
             wait_for(self.port)
         return process

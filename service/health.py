@@ -1,4 +1,4 @@
-"""``/healthz``: the process answers. ``/readyz``: it could store an event now, and for the coming week."""
+"""``/readyz``: it could store an event now, and for the coming week. The front answers ``/healthz`` itself."""
 
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -8,12 +8,6 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from service.events import partitions
-
-
-@csrf_exempt
-@require_safe
-def alive(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"status": "ok"})
 
 
 @csrf_exempt

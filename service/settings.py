@@ -105,7 +105,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "service.api.draining.DrainingMiddleware",
+    "service.api.calls.RouteMiddleware",
+    "service.projects.ratelimit.RateLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -120,7 +121,6 @@ ROOT_URLCONF = "service.urls"
 # A redirect would turn a POST into a GET, and lose the event behind a 200.
 APPEND_SLASH = False
 CSRF_FAILURE_VIEW = "service.api.problems.csrf_failure"
-WSGI_APPLICATION = "service.wsgi.application"
 
 TEMPLATES = [
     {
@@ -152,9 +152,19 @@ WHITENOISE_AUTOREFRESH = False
 
 RETENTION_DAYS = env_int("RETENTION_DAYS", 365, at_least=1)
 
+# A thousand requests a second: of a thousand events each, if they are many.
+RATE_LIMIT = env_int("RATE_LIMIT", 60_000)
+
+# Of each web process. A thread has a connection to Postgres of its own.
+WEB_THREADS = env_int("WEB_THREADS", 2 * (os.cpu_count() or 1) + 1, at_least=1)
+WEB_WAITING = env_int("WEB_WAITING", 128)  # requests that may wait for a thread
+WEB_MEMORY = env_int("WEB_MEMORY", 64, at_least=8)  # MiB of bodies and large answers; one body may have 5
+WEB_PATIENCE = env_int("WEB_PATIENCE", 10, at_least=1)  # seconds that a client may lag behind, sending or reading
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["service.projects.authentication.KeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["service.projects.permissions.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["service.projects.ratelimit.KeyThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["service.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

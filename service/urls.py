@@ -17,7 +17,6 @@ handler500 = "service.api.problems.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
-    path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,12 +25,26 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    url: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+
 @contextlib.contextmanager
-def service(log: Path, **environment: str) -> Iterator[str]:
+def service(log: Path, *, workers: int = 1, **environment: str) -> Iterator[str]:
     """Start a service and yield its address once it is ready; what it says goes to ``log``.
 
     The test database has to be there already: a fixture that calls this asks for ``django_db_setup``.
     """
+    with running(log, workers=workers, **environment) as started:
+        yield started.url
+
+
+@contextlib.contextmanager
+def running(log: Path, *, workers: int = 1, **environment: str) -> Iterator[Service]:
+    """Start a service as `service` does; yield its process too."""
     address = web.Address(host="127.0.0.1", port=free_port())
     # What pytest was started with would be inherited otherwise.
     own = {
@@ -38,14 +53,15 @@ def service(log: Path, **environment: str) -> Iterator[str]:
         "DATABASE_URL_FILE": "",
         "SECRET_KEY": "tests",
         "SECRET_KEY_FILE": "",
+        "WEB_THREADS": "4",
     }
     with log.open("wb") as output:
         process = processes.spawn(
-            web.command(address, workers=1, threads=4), cwd=ROOT, env=os.environ | own | environment, output=output
+            web.command(address, workers=workers), cwd=ROOT, env=os.environ | own | environment, output=output
         )
     try:
         web.wait_until_ready(address, host="127.0.0.1", check=partial(check_alive, process, log))
-        yield address.url
+        yield Service(address.url, process, log)
     finally:
         process.terminate()
         processes.wait(process, 10)

@@ -8,7 +8,6 @@ from io import BytesIO
 from django.http import HttpRequest
 
 from service.api import limits
-from service.api.draining import body_stream
 from service.api.problems import Problem
 
 JSON = "application/json"
@@ -82,7 +81,7 @@ def read_wire(request: HttpRequest) -> bytes:
     length = int(text[:20])
     if length > limits.BODY_BYTES:
         raise too_large("body", limits.BODY_BYTES)
-    body: bytes = body_stream(request).read(limits.BODY_BYTES + 1)
+    body: bytes = request.read(limits.BODY_BYTES + 1)
     if len(body) > limits.BODY_BYTES:
         raise too_large("body", limits.BODY_BYTES)
     if len(body) < length:

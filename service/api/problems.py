@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:heliograph:problem:"
+FAILURE = ("The service failed", "server_error", "This is a fault of the service, and it was logged.")
 RETRY_AFTER_OUTAGE = 5  # seconds; long enough for a Postgres restart, short enough to drain soon after
 
 
@@ -147,4 +148,19 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return plain(500, "The service failed", "server_error", "This is a fault of the service, and it was logged.")
+    return plain(500, *FAILURE)
+
+
+def failure() -> Problem:
+    """Return the answer to a fault of ours."""
+    title, code, detail = FAILURE
+    problem = Problem(code, detail)
+    problem.status_code, problem.title = 500, title
+    return problem
+
+
+def encoded(problem: Problem) -> tuple[bytes, dict[str, str]]:
+    """Return the body and the headers of the answer to ``problem``, where there is no Django to send it."""
+    body = document(problem.status_code, problem.title, problem.code, str(problem.detail), problem.errors)
+    content = JSONRenderer().render(body)
+    return content, {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(content)), **problem.extra_headers}

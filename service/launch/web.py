@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from service.launch.errors import LaunchError
 
+CONNECTIONS = 4_000  # of each process
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
@@ -32,14 +34,16 @@ class Address:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
-def command(address: Address, *, workers: int, threads: int) -> list[str]:
+def command(address: Address, *, workers: int) -> list[str]:
+    """Return the command of ``workers`` web processes; the settings say what each may do at once."""
     return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi"),
-        *("--host", address.host, "--port", str(address.port)),
-        *("--workers", str(workers), "--blocking-threads", str(threads)),
+        *(sys.executable, "-m", "granian", "--interface", "asgi", "--no-ws", "--loop", "uvloop"),
+        *("--host", address.host, "--port", str(address.port), "--workers", str(workers)),
+        # Stuck connections count among these, for as long as the front lets them.
+        *("--backlog", "2048", "--backpressure", str(CONNECTIONS)),
         # A browser keeps its connection open, and Ctrl-C shouldn't wait for it. Shorter than the patience of Children.
         *("--respawn-failed-workers", "--workers-kill-timeout", "4", "--log-level", "warning"),
-        "service.wsgi:application",
+        "service.asgi:application",
     ]
 
 

@@ -37,6 +37,9 @@ class Key(models.Model):
     scopes = ArrayField(models.CharField(max_length=32, choices=Scope.choices))
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(null=True, editable=False, help_text="Exact to a minute.")
+    rate_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests a minute; 0 for any number, empty for RATE_LIMIT."
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 

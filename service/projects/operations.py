@@ -55,6 +55,7 @@ def note_use(key: Key) -> None:
     if key.last_used_at is None or key.last_used_at < stale:
         unseen = Q(last_used_at=None) | Q(last_used_at__lt=stale)
         Key.objects.filter(unseen, pk=key.pk).update(last_used_at=now)
+        key.last_used_at = now
 
 
 @transaction.atomic

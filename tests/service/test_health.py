@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
+import urllib3
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -18,10 +18,10 @@ def run(statement: str) -> None:
         cursor.execute(statement)
 
 
-def test_healthz_answers_without_a_database(client: Client) -> None:
-    answer = client.get("/healthz")  # pytest-django lets no test use the database that doesn't ask for it
+def test_healthz_asks_neither_for_a_host_nor_for_a_database(live_service: str) -> None:
+    answer = urllib3.request("GET", f"{live_service}/healthz", headers={"Host": "elsewhere.example"})
 
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert (answer.status, answer.json()) == (200, {"status": "ok"})
 
 
 def test_readyz_answers_200_when_all_is_in_order(db: None, client: Client) -> None:
@@ -64,12 +64,9 @@ def test_readyz_answers_503_on_an_empty_database(db: None, client: Client) -> No
     assert client.get("/readyz").status_code == 503
 
 
-@pytest.mark.parametrize("address", ["/healthz", "/readyz"])
-def test_a_probe_can_ask_by_head_and_change_nothing(address: str, db: None, client: Client) -> None:
-    assert [client.head(address).status_code, client.post(address).status_code] == [200, 405]
+def test_a_probe_can_ask_by_head_and_change_nothing(db: None, client: Client) -> None:
+    assert [client.head("/readyz").status_code, client.post("/readyz").status_code] == [200, 405]
 
 
-def test_the_answers_need_no_key_and_tell_no_secrets(db: None, client: Client, settings: Any) -> None:
-    answers = client.get("/healthz").content + client.get("/readyz").content
-
-    assert str(settings.DATABASES["default"]["NAME"]).encode() not in answers
+def test_the_answer_needs_no_key_and_tells_no_secrets(db: None, client: Client, settings: Any) -> None:
+    assert str(settings.DATABASES["default"]["NAME"]).encode() not in client.get("/readyz").content

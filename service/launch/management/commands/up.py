@@ -1,6 +1,5 @@
 """``manage.py up``: all of the service in one process tree."""
 
-import os
 import sys
 from contextlib import ExitStack
 from typing import Any
@@ -22,7 +21,6 @@ from service.launch.processes import (
 from service.projects import operations
 from service.settings import env, env_int, env_secret
 
-THREADS = 2 * (os.cpu_count() or 1) + 1  # of each web worker; granian warns of more
 # Jobs that went well leave nothing behind: there is one each minute.
 WORKER = [sys.executable, "manage.py", "procrastinate", "worker", "--shutdown-graceful-timeout", "8"]
 WORKER += ["--delete-jobs", "successful"]
@@ -62,8 +60,8 @@ class Command(BaseCommand):
             children.supervise()
 
     def start_children(self, children: Children, address: web.Address) -> None:
-        workers, threads = env_int("WEB_WORKERS", 2, at_least=1), env_int("WEB_THREADS", THREADS, at_least=1)
-        children.start("web", web.command(address, workers=workers, threads=threads), cwd=settings.BASE_DIR)
+        workers = env_int("WEB_WORKERS", 2, at_least=1)
+        children.start("web", web.command(address, workers=workers), cwd=settings.BASE_DIR)
         children.start("worker", WORKER, cwd=settings.BASE_DIR)
         web.wait_until_ready(address, host=own_name(), check=children.check)
 

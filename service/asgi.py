@@ -1,0 +1,31 @@
+"""The ASGI application that granian serves."""
+
+import os
+import resource
+
+from service.front.application import Capacity, Front
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
+
+
+def make() -> Front:
+    from django.conf import settings
+    from django.core.wsgi import get_wsgi_application
+
+    allow_many_connections()
+    capacity = Capacity(
+        threads=settings.WEB_THREADS,
+        waiting=settings.WEB_WAITING,
+        memory=settings.WEB_MEMORY * 1024 * 1024,
+        patience=settings.WEB_PATIENCE,
+    )
+    return Front(get_wsgi_application(), capacity)
+
+
+def allow_many_connections() -> None:
+    """Let this process have as many files as it may: each connection is one, and a shell's usual limit is 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+application = make()

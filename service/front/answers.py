@@ -1,0 +1,166 @@
+"""Run Django for a request, and send what it answers: whole, or piece by piece as the client takes it."""
+
+import asyncio
+import contextvars
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.handlers.wsgi import WSGIHandler
+from django.http.response import HttpResponseBase
+
+from service.api.problems import Problem, encoded
+from service.front import connections
+from service.front.bodies import Receive
+from service.front.environ import Scope, environ_of
+from service.front.memory import Share
+from service.front.threads import Threads
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+PIECE = 64 * 1024
+WHOLE = 4 * PIECE  # what the server may hold of an answer that its client doesn't read
+
+
+class ClientGone(Exception):  # noqa: N818  # no error of ours
+    """The client closed the connection: nobody waits for the rest of the answer."""
+
+
+class Answer:
+    """What Django answered. ``stream`` is the response while there is more of it to pull."""
+
+    __slots__ = ("content", "headers", "status", "stream")
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.headers: Headers = []
+        self.content = b""
+        self.stream: Any = None
+
+    def start(self, status: str, headers: list[tuple[str, str]], _error: object = None) -> None:
+        """Be WSGI's ``start_response``."""
+        self.status = int(status[:3])
+        self.headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def of_problem(problem: Problem) -> Answer:
+    answer = Answer()
+    content, headers = encoded(problem)
+    answer.start(str(problem.status_code), list(headers.items()))
+    answer.content = content
+    return answer
+
+
+def of_probe() -> Answer:
+    """Answer ``/healthz``: while all threads are busy too, or whoever asks would take the process for dead."""
+    answer = Answer()
+    answer.start("200", [("Content-Type", "application/json")])
+    answer.content = b'{"status":"ok"}'
+    return answer
+
+
+def of_django(app: WSGIHandler, scope: Scope, body: bytes) -> Answer:
+    """Call Django, in a thread: an answer that isn't streamed is complete on return."""
+    answer = Answer()
+    response: HttpResponseBase = app(environ_of(scope, body), answer.start)
+    if response.streaming and scope["method"] != "HEAD":
+        answer.stream = response
+        return answer
+    try:
+        if scope["method"] != "HEAD":
+            answer.content = b"".join(response)  # type: ignore[arg-type]  # bytes, as WSGI wants them
+    finally:
+        response.close()
+    return answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request and its answer, as the server has them. A client gets ``patience`` seconds for each piece."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    share: Share
+    patience: float
+
+
+async def send_answer(answer: Answer, exchange: Exchange, threads: Threads) -> None:
+    """Send ``answer``. Raises `ClientGone`, or TimeoutError after breaking off the connection of who doesn't read."""
+    await exchange.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    if answer.stream is not None:
+        await send_pieces(pulled(answer.stream, threads, exchange.share), exchange)
+    elif len(answer.content) > WHOLE:
+        await send_pieces(pieces_of(answer.content, exchange.share), exchange)
+    else:
+        await exchange.send({"type": "http.response.body", "body": answer.content})
+
+
+async def pieces_of(content: bytes, share: Share) -> AsyncGenerator[bytes]:
+    """Yield an answer that is large, and hold from the budget what is left of it."""
+    share.restart()
+    share.hold(len(content))
+    share.memory.make_room(share)
+    for start in range(0, len(content), PIECE):
+        yield content[start : start + PIECE]
+        share.give_back(min(PIECE, share.held))
+
+
+async def pulled(response: Any, threads: Threads, share: Share) -> AsyncGenerator[bytes]:
+    """Yield a streamed response, holding a thread only while a piece is made; close it at the end, come what may.
+
+    One with an asynchronous iterator needs no thread at all: that's for what waits, such as a tail.
+    """
+    context = contextvars.copy_context()
+    try:
+        if response.is_async:
+            async for part in response:
+                yield part
+        else:
+            share.restart()
+            share.hold(WHOLE)  # about what the server keeps of it for a client that reads slowly
+            parts = iter(response)
+            while piece := await threads.run(context, lambda: next_piece(parts)):
+                yield piece
+    finally:
+        await threads.run(context, response.close)
+
+
+def next_piece(parts: Iterator[bytes]) -> bytes:
+    """Join parts until they are worth a message; empty at the end."""
+    piece = bytearray()
+    for part in parts:
+        piece += part
+        if len(piece) >= PIECE:
+            break
+    return bytes(piece)
+
+
+async def send_pieces(pieces: AsyncGenerator[bytes], exchange: Exchange) -> None:
+    share, send = exchange.share, exchange.send
+    gone = asyncio.ensure_future(disconnected(exchange.receive))
+    try:
+        async for piece in pieces:
+            async with asyncio.timeout(exchange.patience) as share.deadline:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            share.deadline = None
+            share.moved += len(piece)
+            if gone.done():
+                raise ClientGone
+        await send({"type": "http.response.body", "body": b""})
+    except ClientGone:
+        raise
+    except BaseException:
+        connections.cut(exchange.scope)
+        raise
+    finally:
+        share.deadline = None
+        gone.cancel()
+        await pieces.aclose()
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,9 +1,0 @@
-"""The WSGI application that granian serves."""
-
-import os
-
-from django.core.wsgi import get_wsgi_application
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
-
-application = get_wsgi_application()

@@ -1,0 +1,100 @@
+"""More at once than the service can do: refused at once, never left to hang; and what was taken is answered."""
+
+import http.client
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from service.events.models import Event
+from tests import live
+from tests.service.cast import EVENTS, PROBLEM, event
+from tests.service.front.conftest import Start
+
+BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+def send(url: str, key: str) -> tuple[int, Any, Any]:
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    connection.request("POST", EVENTS, json.dumps(event()), headers)
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    connection.close()
+    return answer.status, answer.headers, body
+
+
+@contextmanager
+def events_locked() -> Iterator[Callable[[int], bool]]:
+    """Keep Postgres from storing any event for as long as the block lasts; yield what tells whether so many wait."""
+    address = live.database_address()
+    with psycopg.connect(address) as holder, psycopg.connect(address, autocommit=True) as observer:
+        holder.execute("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
+        yield lambda count: observer.execute(BLOCKED).fetchone() == (count,)
+        holder.rollback()
+
+
+@pytest.fixture
+def background() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(20) as pool:
+        yield pool
+
+
+def test_whoever_finds_no_room_is_refused_at_once(start: Start, key: str, background: ThreadPoolExecutor) -> None:
+    service = start(WEB_THREADS="2", WEB_WAITING="3")
+    with events_locked() as are_blocked:
+        taken: list[Future[Any]] = []
+        answered = threading.Semaphore(0)
+        for _ in range(9):
+            taken.append(background.submit(send, service.url, key))
+            taken[-1].add_done_callback(lambda _: answered.release())
+        for _ in range(4):  # 2 run and 3 wait until the lock is gone
+            assert answered.acquire(timeout=60)
+        live.eventually(lambda: are_blocked(2))
+        refused = [each.result() for each in taken if each.done()]
+        waiting = [each for each in taken if not each.done()]
+        alive = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=60)
+        alive.request("GET", "/healthz")
+        health = alive.getresponse().status
+        alive.close()
+
+    assert [(status, body["code"]) for status, _, body in refused] == [(503, "overloaded")] * 4
+    assert all(headers["Content-Type"] == PROBLEM and int(headers["Retry-After"]) > 0 for _, headers, _ in refused)
+    assert [each.result()[0] for each in waiting] == [201] * 5
+    assert Event.objects.count() == 5
+    assert health == 200
+
+
+def test_what_was_taken_is_answered_before_the_service_ends(
+    start: Start, key: str, background: ThreadPoolExecutor
+) -> None:
+    service = start()
+    with events_locked() as are_blocked:
+        taken = [background.submit(send, service.url, key) for _ in range(3)]
+        live.eventually(lambda: are_blocked(3))
+        service.process.send_signal(signal.SIGTERM)
+        live.eventually(lambda: is_refused(service.url))
+
+    assert [each.result()[0] for each in taken] == [201] * 3
+    assert service.process.wait(30) == 0
+    assert Event.objects.count() == 3
+
+
+def is_refused(url: str) -> bool:
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=5)
+    try:
+        connection.connect()
+    except OSError:
+        return True
+    finally:
+        connection.close()
+    return False
