@@ -3,7 +3,7 @@
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
-from service.events import partitions
+from service.events import arrivals, partitions
 
 
 @app.periodic(cron="7 * * * *")
@@ -11,3 +11,10 @@ from service.events import partitions
 def ensure_partitions(timestamp: int) -> None:
     """Make the partitions of the coming months, hourly. ``timestamp`` is the hour it was due."""
     partitions.ensure(timezone.now())
+
+
+@app.periodic(cron="*/10 * * * *")
+@app.task(queueing_lock="forget_arrivals", pass_context=False)
+def forget_arrivals(timestamp: int) -> None:
+    """Delete what no tail goes on from any more."""
+    arrivals.forget(timezone.now())

@@ -1,6 +1,7 @@
 """Authenticate a request by its key: ``Authorization: Bearer hg_…``."""
 
 import time
+from collections.abc import Callable
 
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -10,7 +11,7 @@ from rest_framework.request import Request
 from service.api import calls
 from service.api.problems import Problem
 from service.projects import operations, remembered
-from service.projects.models import Key
+from service.projects.models import Key, Scope
 
 _keys: remembered.Memory[Key] = remembered.Memory(10_000)
 # Apart, so that guessing tokens drives no good key out.
@@ -31,18 +32,25 @@ class KeyAuthentication(BaseAuthentication):
 
         Runs a query every other second for each key, and an UPDATE at most once a minute.
         """
-        header = get_authorization_header(request).decode("latin-1").split()
-        if not header:
+        token = token_of(request)
+        if token is None:
             return None
-        if header[0].lower() != "bearer" or len(header) != 2:
-            raise Unauthorized("key_malformed", "Send the key as 'Authorization: Bearer hg_…'.")
-        key = usable_key(header[1])
+        key = usable_key(token)
         calls.note_key(key.project_id, key.prefix)
         operations.note_use(key)
         return None, key
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="heliograph"'
+
+
+def token_of(request: Request) -> str | None:
+    header = get_authorization_header(request).decode("latin-1").split()
+    if not header:
+        return None
+    if header[0].lower() != "bearer" or len(header) != 2:
+        raise Unauthorized("key_malformed", "Send the key as 'Authorization: Bearer hg_…'.")
+    return header[1]
 
 
 def project_of(request: Request) -> int:
@@ -80,6 +88,19 @@ def known_key(digest: bytes) -> Key | None:
         else:
             _keys.put(digest, key, read_at)
     return key
+
+
+def lasting(request: Request, scope: Scope) -> Callable[[], bool]:
+    """Return what tells whether the key of ``request`` still has ``scope``, for an answer that takes long."""
+    token = token_of(request)
+
+    def may_go_on() -> bool:
+        try:
+            return token is not None and scope in usable_key(token).scopes
+        except Unauthorized:
+            return False
+
+    return may_go_on
 
 
 class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # spectacular's base is untyped
