@@ -1,6 +1,9 @@
 """The event table, and which sequence numbers are in it. See docs/why/partitioned-by-id.md for its partitions."""
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.db.models import F, Func, Q
 
 
 class Int8Multirange(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -8,6 +11,12 @@ class Int8Multirange(models.Field):  # type: ignore[type-arg]  # not subscriptab
 
     def db_type(self, connection: object) -> str:
         return "int8multirange"
+
+
+# What an event names that isn't about one object, as numbers: migrations/0003_objects.py.
+NAMED_ONE = Func("project_id", "data", function="event_named_one", output_field=models.BigIntegerField())
+NAMED_MANY = Func("project_id", "data", function="event_named_many", output_field=ArrayField(models.BigIntegerField()))
+NAMES_OBJECTS = Q(data__model__isnull=False)
 
 
 class Event(models.Model):
@@ -48,6 +57,15 @@ class Event(models.Model):
             models.Index("project_id", "correlation_id", "id", name="event_correlation"),
             # One kind of signal.
             models.Index("project_id", "type", "id", name="event_type"),
+            # The effects of one event.
+            models.Index(
+                "project_id", "causation_id", "id", name="event_causation", condition=Q(causation_id__isnull=False)
+            ),
+            # What bulk calls and changes of relations did to one object, in order: those that name it alone, and, by
+            # another number, those that don't name all rows they wrote.
+            models.Index(F("project_id"), NAMED_ONE, F("id"), name="event_named_one", condition=NAMES_OBJECTS),
+            # The same for those that name it among others. With a pending list, each search would read that first.
+            GinIndex(NAMED_MANY, name="event_named_many", fastupdate=False, condition=NAMES_OBJECTS),
         ]
 
     def __str__(self) -> str:
