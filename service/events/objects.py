@@ -96,7 +96,7 @@ def unnamed(project_id: int, ref: Ref) -> QuerySet[Event]:
 
 
 def named(project_id: int, name: str) -> Func:
-    """Return the number that stands for an object, as migrations/0003_objects.py makes it."""
+    """Return the number that stands for an object, as migrations/0005_objects.py makes it."""
     return Func(Value(name), Value(project_id), function="hashtextextended", output_field=BigIntegerField())
 
 

@@ -2,11 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from django.http import QueryDict
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotFound
@@ -19,13 +17,14 @@ from service.api.pagination import IdPagination
 from service.api.parameters import BadParameter, check_parameters
 from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
-from service.events import examples, ids, objects
-from service.events.filters import EARLIEST, LATEST
+from service.events import examples, grammar, ids, objects
+from service.events.conditions import bounded
 from service.events.models import Event
 from service.events.objects import AsOf, OldestFirst
 from service.events.objects_serializers import EntrySerializer, StateSerializer, represent
 from service.events.objects_state import DETAILS, Reason
 from service.events.objects_told import Ref
+from service.events.search import UnusableError
 from service.projects.authentication import project_of
 from service.projects.models import Scope
 
@@ -47,25 +46,15 @@ OF_OBJECT = [
 ]
 
 
-FILTERS = [
-    OpenApiParameter(
-        "outcome",
-        str,
-        enum=["committed", "autocommit", "rolledback"],
-        description="What became of the transaction. Without it, all that wasn't rolled back.",
+POSSIBLE = OpenApiParameter(
+    "possible",
+    bool,
+    default=False,
+    description=(
+        "With `true`, also bulk calls on the model that don't name all rows they wrote, and so may have been about "
+        "this object: as `certain` says."
     ),
-    OpenApiParameter(
-        "possible",
-        bool,
-        default=False,
-        description=(
-            "With `true`, also bulk calls on the model that don't name all rows they wrote, "
-            "and so may have been about this object: as `certain` says."
-        ),
-    ),
-    OpenApiParameter("time__gte", datetime, description="At or after this moment (RFC 3339)."),
-    OpenApiParameter("time__lt", datetime, description="Before this moment (RFC 3339)."),
-]
+)
 AS_OF = OpenApiParameter(
     "as_of",
     str,
@@ -138,28 +127,18 @@ def ref_of(captured: Mapping[str, str]) -> Ref:
     return Ref(captured["sender"], captured["object_id"])
 
 
-def moment(parameters: QueryDict, name: str) -> datetime | None:
-    """Return the moment that a parameter names; without a zone it is UTC."""
-    text = parameters.get(name)
-    if text is None:
-        return None
-    try:
-        read = datetime.fromisoformat(text)
-        read = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
-        return min(max(read, EARLIEST), LATEST)
-    except (ValueError, OverflowError) as error:
-        raise BadParameter(
-            name, f"{text!r} is no moment. Write it as 2026-11-20T10:15:00Z; in an address, + is %2B."
-        ) from error
-
-
 def as_of(parameters: QueryDict) -> AsOf:
     text = parameters.get(AS_OF.name)
-    if text is not None and ids.is_canonical(text.lower()):
+    if text is None:
+        return AsOf()
+    if ids.is_canonical(text.lower()):
         return AsOf(event_id=UUID(text))
-    if text is not None and UUID_LIKE.fullmatch(text):
-        raise BadParameter(AS_OF.name, f"{text!r} is no id of an event: that is a UUIDv7, or its `recordedid`.")
-    return AsOf(time=moment(parameters, AS_OF.name))
+    if UUID_LIKE.fullmatch(text):
+        raise BadParameter(AS_OF.name, f"{text!r} is no event's id: that is a UUIDv7, else it has a `recordedid`.")
+    try:
+        return AsOf(time=bounded(grammar.moment(text)))
+    except UnusableError as error:
+        raise BadParameter(AS_OF.name, f"as_of can't be used: {error} It may also be an event's id.") from error
 
 
 def one_of(parameters: QueryDict, name: str, known: Sequence[str]) -> str | None:
@@ -201,26 +180,20 @@ class HistoryView(ListAPIView[Event]):
 
     def get_queryset(self) -> Any:
         parameters = self.request.query_params
-        check_parameters(parameters, {each.name for each in FILTERS} | self.pagination_class.parameters)
-        possible = one_of(parameters, "possible", ["false", "true"]) == "true"
-        outcome = one_of(parameters, "outcome", ["committed", "autocommit", "rolledback"])
-        found = objects.about(project_of(self.request), self.ref, possible=possible)
-        found = found.filter(Q(outcome=outcome) if outcome else objects.NOT_ROLLED_BACK)
-        if (since := moment(parameters, "time__gte")) is not None:
-            found = found.filter(occurred_at__gte=since, id__gte=ids.floor(since - ids.SKEW))
-        if (before := moment(parameters, "time__lt")) is not None:
-            found = found.filter(occurred_at__lt=before, id__lt=ids.floor(before + ids.SKEW + ids.MILLISECOND))
-        return found
+        criteria = grammar.criteria_of(parameters, besides=self.pagination_class.parameters | {POSSIBLE.name})
+        possible = one_of(parameters, POSSIBLE.name, ["false", "true"]) == "true"
+        found = objects.about(project_of(self.request), self.ref, possible=possible).filter(criteria.q())
+        return found if "outcome" in parameters else found.filter(objects.NOT_ROLLED_BACK)
 
     @extend_schema(
         operation_id="objects_history",
         summary="Read what happened to one object",
         description=(
             "Its own events, changes of relations from either side, and the bulk calls that name it. What was rolled "
-            "back never happened: `outcome=rolledback` shows it."
+            "back never happened: `outcome=rolledback` shows it. Filters are those of `GET events/`."
         ),
         tags=["objects"],
-        parameters=[*OF_OBJECT, *FILTERS],
+        parameters=[*OF_OBJECT, POSSIBLE, *grammar.documented()],
         examples=[EXAMPLE_OF_HISTORY],
         responses={200: EntrySerializer(many=True), **problems(400, 401, 403, 503)},
     )

@@ -68,7 +68,7 @@ def function(name, arguments, source):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("events", "0002_tally")]
+    dependencies = [("events", "0004_asking")]
 
     operations = [
         function("event_named_objects", "integer, jsonb", NAMED_OBJECTS),
