@@ -189,20 +189,16 @@ class State:
                 self.lose(event, objects_told.texts(data.get("update_fields")), Reason.BULK)
         elif not (is_merge or "ignore_conflicts" in data):
             self.create(event, told)
-        elif not self.exists:
-            self.create_unless(event, told, is_sure=is_merge and is_by_key)
+        elif self.exists is False:
+            self.create(event, told)
+            if not (is_merge and is_by_key):
+                self.gaps.append(Gap(reason=Reason.CONFLICT, event=event.id))
         elif is_merge:
-            names = objects_told.texts(data.get("update_fields"))
-            self.write_some(event, told, names, is_sure=is_by_key)
+            self.write_some(event, told, objects_told.texts(data.get("update_fields")), is_sure=is_by_key)
+        if self.exists is None and told.certain:  # it was there before, or is there now
+            self.exists = True
+            self.lose(event, objects_told.written(data) - self.fields.keys(), Reason.CONFLICT)
         self.last = event if told.certain else self.last
-
-    def create_unless(self, event: Event, told: Told, *, is_sure: bool) -> None:
-        """Apply a row that was written unless it conflicted with another, or with this one of before what is read."""
-        was_unheard_of = self.exists is None
-        self.create(event, told)
-        self.is_whole = not was_unheard_of
-        if not is_sure:
-            self.gaps.append(Gap(reason=Reason.CONFLICT, event=event.id))
 
     def write_some(self, event: Event, told: Told, names: frozenset[str], *, is_sure: bool) -> None:
         """Apply what a conflict wrote to this row; to another one if that was the other's key."""
@@ -232,7 +228,10 @@ class State:
 
 
 def contradicts(known: Any, old: Any) -> bool:
-    return bool(known != old) and not (objects_told.is_unknown(old) or objects_told.is_cut(old))
+    """Tell whether an event's old value surely is another one; how a bulk call wrote it may differ from how it is held."""
+    if objects_told.is_unknown(old) or objects_told.is_cut(old):
+        return False
+    return (known is None) is not (old is None) or objects_where.same(known, old) is False
 
 
 def is_moved(ref: Ref, data: Fields) -> bool:
