@@ -63,7 +63,6 @@ AS_OF = OpenApiParameter(
         "Without it, now."
     ),
     examples=[
-        OpenApiExample("Now", value=""),
         OpenApiExample("At a moment", value=examples.TIME),
         OpenApiExample("After an event", value=examples.ID),
     ],
