@@ -129,7 +129,8 @@ def state(project_id: int, ref: Ref, as_of: AsOf) -> State | None:
     bulk = unnamed(project_id, ref).filter(NOT_ROLLED_BACK, as_of.reached, id__gt=newest[-1])
     calls = list(bulk.order_by("-id").values_list("id", flat=True)[: MOST + 1])
     for some in batched(sorted({*newest[:MOST], *calls[:MOST]}), AT_ONCE):
-        rebuilt.apply(queries.of_project(project_id).filter(id__in=some).order_by("id"))
+        within = queries.of_project(project_id).filter(id__range=(some[0], some[-1]))  # which leaves out partitions
+        rebuilt.apply(within.filter(id__in=some).order_by("id"))
     if len(newest) > MOST or len(calls) > MOST:
         rebuilt.gaps.append(Gap(reason=Reason.TOO_MANY))
     for (name, _), related in rebuilt.relations.items():

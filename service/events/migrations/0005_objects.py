@@ -1,8 +1,9 @@
 """What finds an object's history, and a chain: indexes on the objects that an event names without being about one.
 
 Bulk calls and changes of relations name objects by a model and its keys. The functions turn these into numbers: keys of
-any length fit into an index then, and what it finds is looked at again. A call on many rows that doesn't name them all is
-found by the number of its model alone.
+any length fit into an index then, and what it finds is looked at again. A call on many rows that doesn't name them all
+is found by the number of its model alone. Their cost keeps Postgres from calling them for rows that an index finds, and
+none is safe in parallel workers, whose start takes longer than a whole page of history.
 """
 
 import django.contrib.postgres.fields
@@ -13,7 +14,7 @@ from django.db.models import F, Func, Q
 # The keys, as the subject of an event has them; none for what isn't a list.
 NAMED_OBJECTS = """
 CREATE FUNCTION event_named_objects(project integer, data jsonb) RETURNS bigint[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 10000
+LANGUAGE sql IMMUTABLE COST 10000
 RETURN ARRAY(
     SELECT DISTINCT hashtextextended((data ->> 'model') || '/' || key, project)
     FROM jsonb_array_elements(
@@ -34,7 +35,7 @@ RETURN ARRAY(
 # Whether it wrote rows that it doesn't name: fewer keys than rows, or rows that it met by another key than theirs. What
 # `delete` and `update_or_create` did is told by the signals of each row.
 HAS_UNNAMED = """
-CREATE FUNCTION event_has_unnamed(data jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1000
+CREATE FUNCTION event_has_unnamed(data jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE COST 1000
 RETURN CASE
     WHEN jsonb_typeof(data -> 'count') IS DISTINCT FROM 'number' THEN false
     WHEN data ->> 'operation' = 'bulk_create' THEN data ? 'update_conflicts'
@@ -47,7 +48,7 @@ END
 
 NAMED_MANY = """
 CREATE FUNCTION event_named_many(project integer, data jsonb) RETURNS bigint[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 10000
+LANGUAGE sql IMMUTABLE COST 10000
 RETURN CASE
     WHEN data -> 'pks' -> 1 IS NOT NULL OR event_has_unnamed(data) THEN event_named_objects(project, data)
 END
@@ -55,7 +56,7 @@ END
 
 NAMED_ONE = """
 CREATE FUNCTION event_named_one(project integer, data jsonb) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 10000
+LANGUAGE sql IMMUTABLE COST 10000
 RETURN CASE
     WHEN event_has_unnamed(data) THEN hashtextextended((data ->> 'model') || '/', project)
     WHEN data -> 'pks' -> 1 IS NULL THEN (event_named_objects(project, data))[1]
