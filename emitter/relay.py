@@ -41,6 +41,9 @@ class Stored(Event):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
+decode_stored = msgspec.json.Decoder(Stored).decode
+
+
 class Relay:
     """Empties one database's outbox until it is stopped. Several may do so at once, in one process or in many.
 
@@ -232,7 +235,7 @@ def decoded(claimed: Claim) -> tuple[dict[int, Event], dict[int, tuple[str, str]
     unreadable: dict[int, tuple[str, str]] = {}
     for key, text in claimed.events.items():
         try:
-            events[key] = msgspec.json.decode(text, type=Stored)
+            events[key] = decode_stored(text)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             unreadable[key] = ("unreadable", f"The row holds no event: {error}")
     return events, unreadable
