@@ -106,7 +106,7 @@ def load(connection: psycopg.Connection[Any], rows: bytes) -> None:
 
 
 def empty(connection: psycopg.Connection[Any]) -> None:
-    connection.execute("TRUNCATE event, event_tally")
+    connection.execute("TRUNCATE event, event_tally, event_delta, event_arrival")
     connection.commit()
 
 

@@ -1,6 +1,16 @@
-"""The event table, and which sequence numbers are in it. See docs/why/partitioned-by-id.md for its partitions."""
+"""The event table, and what is written of each statement that stores in it: numbers, counts, arrival.
+
+See docs/why/partitioned-by-id.md for its partitions, and docs/why/tallied-numbers.md for the rest.
+"""
+
+import json
+from decimal import Decimal
+from typing import Any
 
 from django.db import models
+from django.db.models import Q
+
+DOUBLE_DIGITS = 15  # of any number that a double gives back as they were
 
 
 class Int8Multirange(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -8,6 +18,33 @@ class Int8Multirange(models.Field):  # type: ignore[type-arg]  # not subscriptab
 
     def db_type(self, connection: object) -> str:
         return "int8multirange"
+
+
+class TransactionId(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
+    """A transaction of Postgres, which never comes again. Read and written in SQL only."""
+
+    def db_type(self, connection: object) -> str:
+        return "xid8"
+
+
+class UUIDs(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
+    """A list of UUIDs."""
+
+    def db_type(self, connection: object) -> str:
+        return "uuid[]"
+
+
+class Exact(json.JSONDecoder):
+    """Reads a number as a float if that tells it as it was sent, else as a Decimal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(parse_float=real, **options)
+
+
+def real(text: str) -> float | Decimal:
+    number = float(text)
+    same = len(text) <= DOUBLE_DIGITS or Decimal(repr(number)) == Decimal(text)
+    return number if same else Decimal(text)
 
 
 class Event(models.Model):
@@ -20,7 +57,8 @@ class Event(models.Model):
     pk = models.CompositePrimaryKey("project_id", "id")
     project_id = models.IntegerField()
     id = models.UUIDField(help_text="UUIDv7: the dedup key, the order in time and the partition key in one.")
-    type = models.TextField()
+    # Sorted by code point in any database, so that the index finds how a type begins.
+    type = models.TextField(db_collation="C")
     source = models.TextField()
     sender = models.TextField(null=True)
     object_id = models.TextField(null=True)
@@ -34,7 +72,7 @@ class Event(models.Model):
     outcome = models.TextField(null=True)
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
-    data = models.JSONField(null=True)
+    data = models.JSONField(null=True, decoder=Exact)
     extensions = models.JSONField(null=True, help_text="CloudEvents attributes that have no column.")
 
     class Meta:
@@ -48,6 +86,8 @@ class Event(models.Model):
             models.Index("project_id", "correlation_id", "id", name="event_correlation"),
             # One kind of signal.
             models.Index("project_id", "type", "id", name="event_type"),
+            # All of one trace, which few events have.
+            models.Index("project_id", "trace_id", "id", condition=Q(trace_id__isnull=False), name="event_trace"),
         ]
 
     def __str__(self) -> str:
@@ -72,6 +112,56 @@ class Tally(models.Model):
 
     class Meta:
         db_table = "event_tally"
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Delta(models.Model):
+    """How many events of one hour and one kind were new in one statement, until they are added to the counts.
+
+    Inserted with the events and never changed, so that nobody waits to count. What a reader adds up is the counts and
+    the deltas, in one statement. ``id`` is that of one of these events, which is stored only once.
+    """
+
+    # The deltas of one project, which are added up together.
+    pk = models.CompositePrimaryKey("project_id", "id")
+    project_id = models.IntegerField()
+    id = models.UUIDField()
+    hour = models.DateTimeField(help_text="The beginning of the hour, in UTC, in which the events occurred.")
+    type = models.TextField()
+    source = models.TextField()
+    sender = models.TextField(null=True)
+    action = models.TextField(null=True)
+    outcome = models.TextField(null=True)
+    count = models.BigIntegerField()
+    oldest = models.DateTimeField(help_text="When the first of the events occurred.")
+    newest = models.DateTimeField()
+
+    class Meta:
+        db_table = "event_delta"
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.type}"
+
+
+class Arrival(models.Model):
+    """Which events were new in one statement: what a tail follows, since ids don't come in the order of commits.
+
+    What a transaction wrote can be read as soon as ``tx`` is below ``pg_snapshot_xmin(pg_current_snapshot())``, and
+    from then on no smaller ``tx`` comes. ``id`` is the first of ``ids``.
+    """
+
+    # The arrivals of one project after one that was read.
+    pk = models.CompositePrimaryKey("project_id", "tx", "id")
+    project_id = models.IntegerField()
+    tx = TransactionId(db_default=models.Func(function="pg_current_xact_id"))
+    id = models.UUIDField()
+    ids = UUIDs()
+    stored_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "event_arrival"
 
     def __str__(self) -> str:
         return str(self.id)

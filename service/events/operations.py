@@ -10,7 +10,7 @@ from django.db import DataError, IntegrityError, connection
 
 from service.api.problems import Unavailable
 
-STORE = "SELECT store_events(%s, %s::jsonb)"  # its SQL: migrations/0002_tally.py
+STORE = "SELECT store_events(%s, %s::jsonb)"  # its SQL: migrations/0003_delta_arrival.py
 
 
 class NoPartition(Unavailable):
@@ -44,9 +44,9 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True, eq=False):
 def store(project_id: int, rows: Sequence[Row]) -> set[str]:
     """Store ``rows`` in one statement and return the ids that were new; the others are there already.
 
-    With them goes a `Tally` for each emitter, of the numbers that were new. Committed on return, unless the caller
-    holds a transaction. All rows go as one JSON document in one parameter,
-    which was the fastest of the ways measured (benchmarks/ingest.py). They are sorted by id, so that two
+    With them goes a `Tally` for each emitter, of the numbers that were new, a `Delta` for each hour and kind, and one
+    `Arrival`. Committed on return, unless the caller holds a transaction. All rows go as one JSON document in one
+    parameter, which was the fastest of the ways measured (benchmarks/ingest.py). They are sorted by id, so that two
     writers of the same ids wait for each other instead of deadlocking.
 
     Raises DataError when Postgres can't hold one of the rows, `NoPartition` when one has none; then none is stored.
@@ -59,7 +59,8 @@ def store(project_id: int, rows: Sequence[Row]) -> set[str]:
             cursor.execute(STORE, [project_id, document])
         except IntegrityError as error:  # no other constraint can be broken here
             raise NoPartition from error
-        return {stored for (stored,) in cursor.fetchall()}
+        (stored,) = cursor.fetchone()
+        return set(stored)
 
 
 def store_each(project_id: int, rows: Sequence[Row]) -> tuple[set[str], set[Row]]:

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, models
 
-from service.events.models import Event, Tally
+from service.events.models import Arrival, Delta, Event, Tally
 from service.telemetry.models import Emitter
 from tests.service.cast import Api, event
 
@@ -79,7 +79,7 @@ def test_no_migration_is_missing(db: None) -> None:
     call_command("makemigrations", "--check", "--dry-run", verbosity=0)
 
 
-@pytest.mark.parametrize("model", [Event, Tally, Emitter])
+@pytest.mark.parametrize("model", [Event, Tally, Delta, Arrival, Emitter])
 def test_every_index_says_which_query_it_serves(model: type[models.Model]) -> None:
     lines = [line.strip() for line in inspect.getsource(model).splitlines()]
 
@@ -88,7 +88,7 @@ def test_every_index_says_which_query_it_serves(model: type[models.Model]) -> No
     )
 
 
-@pytest.mark.parametrize("table", ["event", "event_tally", "emitter"])
+@pytest.mark.parametrize("table", ["event", "event_tally", "event_delta", "event_arrival", "emitter"])
 def test_every_unique_key_begins_with_the_project(table: str, db: None) -> None:
     """What Citus distributes a table by has to be in each of them."""
     keys = [names for names, primary, _ in indexes_of(table) if primary]

@@ -80,9 +80,9 @@ def test_whatever_happens_the_numbers_are_those_of_a_naive_model(
     steps: list[Any], api: Api, neighbours_api: Api, project: Project, neighbour: Project
 ) -> None:
     Emitter.objects.all().delete()
-    Tally.objects.all().delete()
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM event")
+        for table in ("event", "event_tally", "event_delta", "event_arrival"):
+            cursor.execute(f"DELETE FROM {table}")
     apis, projects = (api, neighbours_api), (project.pk, neighbour.pk)
     emitters = {name: uuid4() for name in "abc"}  # the same in both projects
     models: list[dict[str, Model]] = [defaultdict(Model), defaultdict(Model)]
