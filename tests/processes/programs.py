@@ -6,6 +6,7 @@ Each says at its very end what it has captured and lost.
 import atexit
 import concurrent.futures
 import faulthandler
+import gc
 import itertools
 import json
 import multiprocessing
@@ -95,6 +96,7 @@ def storm(children: str) -> None:
     threads = [threading.Thread(target=capture, args=(f"thread {number}",)) for number in range(4)]
     for thread in threads:
         thread.start()
+    gc.freeze()  # else each child takes apart what Django made, page by page: Python's work, and most of all there is
     forked = []
     for number in range(int(children)):
         if (child := os.fork()) == 0:

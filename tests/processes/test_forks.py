@@ -12,7 +12,7 @@ from tests.processes.hosts import DEADLINE, Host, Hosts
 Arrived = Callable[[], Arrivals]
 PROGRAMS = "tests.processes.programs"
 TEN = list(range(1, 11))
-LEAVING = 0.5  # seconds: in every other child of the storm, Python takes 0.2 of a processor to take Django apart
+LEAVING = 0.5  # seconds that each child of the storm may take: ten times what it costs a processor
 
 
 def ended(host: Host, seconds: float = DEADLINE) -> dict[str, int]:
