@@ -42,6 +42,9 @@ class Stored(Event):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
+decode_stored = msgspec.json.Decoder(Stored).decode
+
+
 class Lane:
     """How often in a row rows of one kind have failed, and when the next of them may be tried."""
 
@@ -292,7 +295,7 @@ def decoded(claimed: Claim) -> tuple[dict[int, Event], dict[int, tuple[str, str]
     unreadable: dict[int, tuple[str, str]] = {}
     for key, text in claimed.events.items():
         try:
-            events[key] = msgspec.json.decode(text, type=Stored)
+            events[key] = decode_stored(text)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             unreadable[key] = ("unreadable", f"The row holds no event: {error}")
     return events, unreadable
