@@ -9,6 +9,7 @@ from service.events.views import EventView
 from service.explorer.views import DocsView, SchemaView
 from service.ingest.meta import MetaView
 from service.ingest.views import EventsView
+from service.metrics import MetricsView
 from service.telemetry.views import EmitterListView, EmitterView, TelemetryView
 
 handler400 = "service.api.problems.bad_request"
@@ -18,6 +19,7 @@ handler500 = "service.api.problems.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("readyz", health.ready, name="readyz"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/events/", EventsView.as_view(), name="events"),

@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from service.api import body
+from service.api import body, metrics
 from service.api.body import TooLarge
 from service.api.inspection import Fault
 from service.api.parameters import check_parameters
@@ -67,6 +67,7 @@ class EventsView(EventListView):
         batch = document.is_batch(http.content_type or "", content)
         documents = document.events_of(content, batch)
         receipt = operations.accept(project_of(request), documents, timezone.now())
+        metrics.count_events(receipt.accepted, receipt.duplicates, receipt.rejected)
         return Response(receipt, status=batch_status(receipt) if batch else single_status(receipt))
 
 
