@@ -3,8 +3,7 @@
 import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.handlers.wsgi import WSGIHandler
 from django.http.response import HttpResponseBase
@@ -75,8 +74,7 @@ def of_django(app: WSGIHandler, scope: Scope, body: bytes) -> Answer:
     return answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One request and its answer, as the server has them. A client gets ``patience`` seconds for each piece."""
 
     scope: Scope
