@@ -549,8 +549,9 @@ def test_counters_without_a_numbered_event_are_kept_and_told_by_the_next(make, s
     worker = make(telemetry_interval=60, about=About(delivery="outbox", unsent=lambda: unsent))
     worker.start()
     unsent["outbox"] = 3
-    (folder,) = eventually(lambda: directory.exists() and folders(directory))
-    assert eventually(lambda: counters(folder))["unsent"] == {"outbox": 3}
+    (file,) = eventually(lambda: list(directory.glob("*/counters")))
+    folder = file.parent
+    assert counters(folder)["unsent"] == {"outbox": 3}
 
     service.report_answers = [TemporaryError("no telemetry today")] * 9
     worker.close(PATIENCE)
