@@ -35,7 +35,6 @@ from service.launch.postgres import EmbeddedPostgres
 
 LENGTH = re.compile(rb"(?i)content-length: *([0-9]+)")
 CONNECTIONS = 4
-THREADS = 2 * (os.cpu_count() or 1) + 1  # of each web worker, as `make up` has it
 CONNECTIONS_FOR_ONE = 32
 SETTINGS = "benchmarks.ingest_settings"
 EVENTS = "/api/v1/events/"
@@ -147,14 +146,13 @@ def empty(connection: psycopg.Connection[Any]) -> None:
 def service(dsn: str, folder: Path) -> Iterator[tuple[int, str]]:
     """Run a migrated service on ``dsn``; yield its port and a key."""
     environment = os.environ | {"DATABASE_URL": dsn, "VAR_DIR": str(folder), "DJANGO_SETTINGS_MODULE": SETTINGS}
+    environment["RATE_LIMIT"] = "0"
     manage = [sys.executable, "manage.py"]
     subprocess.run([*manage, "migrate", "--verbosity", "0"], env=environment, check=True)
     create = [*manage, "create_key", "bench", "--create", "--scopes", "events:write"]
     key = subprocess.run(create, env=environment, check=True, capture_output=True, text=True).stdout.strip()
     port = free_port()
-    server = subprocess.Popen(
-        web.command(web.Address(host="127.0.0.1", port=port), workers=2, threads=THREADS), env=environment
-    )
+    server = subprocess.Popen(web.command(web.Address(host="127.0.0.1", port=port), workers=2), env=environment)
     try:
         wait_for(port)
         yield port, key

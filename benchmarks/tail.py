@@ -1,10 +1,11 @@
 """How late tails show what comes, and what they cost ingest. ``make bench-tail``.
 
-One run, one Postgres, one service, several rounds. In each round the same number of events is sent as fast as the service
-takes them (4 connections, batches of 500), once with no tail and once with 200 of them open, in a process of their own: a
-fifth of them follow everything, the others what one actor, object or type does. Everything shares the machine.
+One run, one Postgres, one service, several rounds. In each round the same number of events is sent as fast as the
+service takes them (4 connections, batches of 500), once with no tail and once with 200 of them open, in a process of
+their own: a fifth of them follow everything, the others what one actor, object or type does. All share the machine.
 
-Fails unless the median of the rounds' ratios is 0.9 at least, and 95 of 100 events are shown within 2 seconds of being recorded.
+Fails unless the median of the rounds' ratios is 0.9 at least, and 95 of 100 events are shown within 2 seconds of being
+recorded.
 """
 
 import argparse

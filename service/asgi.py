@@ -2,17 +2,24 @@
 
 import os
 import resource
+from typing import TYPE_CHECKING
 
-from service.front.application import Capacity, Front
+from service.front import metric_files
+
+if TYPE_CHECKING:
+    from service.front.application import Front
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 
 
-def make() -> Front:
+def make() -> "Front":
     from django.conf import settings
     from django.core.wsgi import get_wsgi_application
 
     allow_many_connections()
+    metric_files.share(settings.VAR_DIR / "metrics")
+    from service.front.application import Capacity, Front
+
     capacity = Capacity(
         threads=settings.WEB_THREADS,
         waiting=settings.WEB_WAITING,

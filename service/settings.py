@@ -189,6 +189,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "displayRequestDuration": True, "filter": True},
     "COMPONENT_SPLIT_REQUEST": True,
     "COMPONENT_NO_READ_ONLY_REQUIRED": True,  # not every event has a recordedid
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "service.api.schema.describe_headers",
+    ],
     "SORT_OPERATIONS": False,
     "SORT_OPERATION_PARAMETERS": False,
     "TAGS": [
@@ -199,17 +203,30 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
+LOG_FORMAT = env("LOG_FORMAT", "line")
+if LOG_FORMAT not in {"line", "json"}:
+    raise ImproperlyConfigured(f"LOG_FORMAT must be line or json, not {LOG_FORMAT!r}.")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {
+            "()": "service.api.logs.LineFormatter",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        },
+        "json": {"()": "service.api.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     # Django's default would have this logger write every refusal twice, in another format.
     "loggers": {
         "django": {"handlers": [], "level": "NOTSET"},
         "django.request": {"level": "ERROR"},
         # Anybody can send a foreign Host header; each would write a traceback.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
+        # The server's own lines, in a web process.
+        "_granian": {"handlers": [], "level": "WARNING", "propagate": True},
     },
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", "WARNING")},
 }

@@ -12,6 +12,7 @@ from service.events.views import EventView
 from service.explorer.views import DocsView, SchemaView
 from service.ingest.meta import MetaView
 from service.ingest.views import EventsView
+from service.metrics import MetricsView
 from service.telemetry.views import EmitterListView, EmitterView, TelemetryView
 
 handler400 = "service.api.problems.bad_request"
@@ -23,6 +24,7 @@ register_converter(KeyConverter, "key")
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("readyz", health.ready, name="readyz"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/events/", EventsView.as_view(), name="events"),

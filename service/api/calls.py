@@ -7,8 +7,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,18 +52,21 @@ def note_key(project: int, prefix: str) -> None:
         call.project, call.key = project, prefix
 
 
-@contextmanager
-def noted(scope: dict[str, Any]) -> Iterator[Call]:
-    """Hold what is known of the request of an ASGI ``scope``, and write its access line at the end."""
+def begin(scope: dict[str, Any]) -> Call:
+    """Start to note what is known of the request of an ASGI ``scope``, in the context of its task."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
     request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
-    call = Call(request_id=request_id, method=scope["method"], path=scope["path"])
-    token = _current.set(call)
-    try:
-        yield call
-    finally:
-        logger.info("%s %s %d", call.method, call.path, call.status)
-        _current.reset(token)
+    # The path as it was sent: decoded, it could hold the end of a line.
+    call = Call(
+        request_id=request_id, method=scope["method"], path=scope["raw_path"].decode("ascii", "backslashreplace")
+    )
+    _current.set(call)
+    return call
+
+
+def write_access_line(call: Call) -> None:
+    cut = ", cut off" if call.is_cut else ""
+    logger.info("%s %s %d, %d ms%s", call.method, call.path, call.status, call.duration * 1000, cut)
 
 
 class RouteMiddleware:

@@ -12,6 +12,7 @@ from rest_framework import exceptions
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
+from service.api import metrics
 from service.api.inspection import Fault, RefusedError, printable
 from service.api.renderers import JSONRenderer
 
@@ -89,6 +90,7 @@ def as_problem(error: Exception) -> Problem | None:
         case RefusedError():
             return refusal(error.fault)
         case OperationalError() | InterfaceError():
+            metrics.DATABASE_ERRORS.inc()
             logger.error("The database did not answer: %s", error)
             return Unavailable("database_unavailable", "The database does not answer. Send the same again.")
         case Http404():

@@ -228,7 +228,7 @@ class State:
 
 
 def contradicts(known: Any, old: Any) -> bool:
-    """Tell whether an event's old value surely is another one; how a bulk call wrote it may differ from how it is held."""
+    """Tell whether an event's old value surely is another one; a bulk call may write one otherwise than it is held."""
     if objects_told.is_unknown(old) or objects_told.is_cut(old):
         return False
     return (known is None) is not (old is None) or objects_where.same(known, old) is False

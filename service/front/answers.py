@@ -3,8 +3,7 @@
 import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.handlers.wsgi import WSGIHandler
 from django.http.response import HttpResponseBase
@@ -61,22 +60,21 @@ def of_probe() -> Answer:
 
 
 def of_django(app: WSGIHandler, scope: Scope, body: bytes) -> Answer:
-    """Call Django, in a thread: an answer that isn't streamed is complete on return."""
+    """Call Django: an answer that isn't streamed is complete on return."""
     answer = Answer()
-    response: HttpResponseBase = app(environ_of(scope, body), answer.start)
+    response: HttpResponseBase = app(environ_of(scope, body), answer.start)  # type: ignore[arg-type]  # no write()
     if response.streaming and scope["method"] != "HEAD":
         answer.stream = response
         return answer
     try:
         if scope["method"] != "HEAD":
-            answer.content = b"".join(response)  # type: ignore[arg-type]  # bytes, as WSGI wants them
+            answer.content = b"".join(response)
     finally:
         response.close()
     return answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One request and its answer, as the server has them. A client gets ``patience`` seconds for each piece."""
 
     scope: Scope

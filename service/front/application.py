@@ -8,11 +8,12 @@ import contextvars
 import logging
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic as now
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
 
-from service.api import calls
+from service.api import calls, metrics
 from service.api.calls import Call
 from service.api.problems import Problem, failure
 from service.front import answers
@@ -48,11 +49,18 @@ class Front:
         if scope["type"] == "lifespan":
             await live(receive, send)
         elif scope["type"] == "http":
-            with calls.noted(scope) as call:
-                exchange = Exchange(
-                    scope=scope, receive=receive, send=send, share=Share(self.memory), patience=self.patience
+            call = calls.begin(scope)
+            share = Share(self.memory)
+            metrics.IN_FLIGHT.inc()
+            try:
+                await self.handle(
+                    Exchange(scope=scope, receive=receive, send=send, share=share, patience=self.patience), call
                 )
-                await self.handle(exchange, call)
+            finally:
+                share.close()
+                metrics.IN_FLIGHT.dec()
+                metrics.count_request(call)
+                calls.write_access_line(call)
 
     async def handle(self, exchange: Exchange, call: Call) -> None:
         scope = exchange.scope
@@ -68,9 +76,7 @@ class Front:
             call.is_cut = True
         except Exception:  # of an iterator half-way; nobody else would tell
             call.is_cut = True
-            logger.exception("The answer to %s %s broke off", scope["method"], scope["path"])
-        finally:
-            exchange.share.close()
+            logger.exception("The answer to %s %s broke off", call.method, call.path)
 
     async def answer(self, scope: Scope, body: Body) -> Answer:
         """Return what is answered, a refusal as well."""
@@ -80,18 +86,25 @@ class Front:
             self.refuse_too_many()
             content = await body.read()
             self.refuse_too_many()
+            metrics.BODY_BYTES.inc(len(content))
+            return await self.threads.run(contextvars.copy_context(), partial(self.ask_django, scope, content, now()))
         except Problem as problem:
             body.share.close()
+            if isinstance(problem, Overloaded):
+                metrics.OVERLOADED.inc()
             await body.drain()
             return answers.of_problem(problem)
-        try:
-            django = partial(answers.of_django, self.app, scope, content)
-            return await self.threads.run(contextvars.copy_context(), django)
         except Exception:  # of what is around Django's own handling
-            logger.exception("Django did not answer %s %s", scope["method"], scope["path"])
+            logger.exception("Django did not answer")
             return answers.of_problem(failure())
         finally:
             body.share.close()
+
+    def ask_django(self, scope: Scope, body: bytes, since: float) -> Answer:
+        """Run Django, in a thread; refuse a request that has waited for it for longer than its client may wait."""
+        if now() - since > self.patience:
+            raise Overloaded
+        return answers.of_django(self.app, scope, body)
 
     def refuse_too_many(self) -> None:
         if self.threads.is_full:

@@ -40,9 +40,7 @@ class Body:
         self.patience = patience
         self.is_lost = False
         self.waits_to_be_asked = b"expect" in headers
-        self.is_complete = self.length == 0 or (
-            length is None and b"transfer-encoding" not in headers and scope["http_version"] != "2"
-        )
+        self.is_complete = self.length == 0 or (length is None and b"transfer-encoding" not in headers)
 
     async def read(self) -> bytes:
         """Return the body. Raises TooLarge, `TooSlow`, `Overloaded`, or Malformed for one that was cut off."""

@@ -1,6 +1,7 @@
 """From ASGI's scope to WSGI's environment (PEP 3333)."""
 
 import sys
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -15,9 +16,8 @@ ALWAYS: dict[str, Any] = {
     "wsgi.multiprocess": True,
     "wsgi.run_once": False,
 }
-PLAIN = {"HTTP_CONTENT_TYPE": "CONTENT_TYPE"}
 # The body is here whole: these tell how it came.
-OF_THE_WIRE = {"HTTP_CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"}
+OF_THE_WIRE = {b"content-length", b"transfer-encoding", b"expect"}
 
 
 def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
@@ -40,14 +40,22 @@ def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """Return the headers as WSGI names them; one with an underscore is left out, as it could pose as another."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
-        if b"_" in raw_name:
+        name = name_of(raw_name)
+        if name is None:
             continue
-        name = "HTTP_" + raw_name.decode("latin-1").upper().replace("-", "_")
-        name, value = PLAIN.get(name, name), raw_value.decode("latin-1")
+        value = raw_value.decode("latin-1")
         if name in headers:
             value = headers[name] + ("; " if name == "HTTP_COOKIE" else ",") + value
         headers[name] = value
-    return {name: value for name, value in headers.items() if name not in OF_THE_WIRE}
+    return headers
+
+
+@lru_cache(maxsize=1024)
+def name_of(raw: bytes) -> str | None:
+    """Return a header's name as WSGI has it; None for one to leave out. An underscore could pose as a hyphen."""
+    if b"_" in raw or raw in OF_THE_WIRE:
+        return None
+    name = raw.decode("latin-1").upper().replace("-", "_")
+    return name if name == "CONTENT_TYPE" else f"HTTP_{name}"

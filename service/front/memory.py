@@ -23,6 +23,8 @@ class Overloaded(Unavailable):
 class Share:
     """What one request holds of the budget."""
 
+    __slots__ = ("begun", "deadline", "held", "is_evicted", "memory", "moved")
+
     def __init__(self, memory: "Memory") -> None:
         self.memory = memory
         self.begun = time.monotonic()

@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from service.api import metrics
 from service.api.body import TooLarge
 from service.api.inspection import Fault
 from service.api.parameters import BadParameter, check_parameters
@@ -74,6 +75,8 @@ class EventsView(EventListView):
         dry_run = boolean(request.query_params, DRY_RUN.name)
         posted = document.read(request._request)
         receipt = operations.accept(project_of(request), posted.events, timezone.now(), dry_run=dry_run)
+        if not dry_run:
+            metrics.count_events(receipt.accepted, receipt.duplicates, receipt.rejected)
         return Response(receipt, status=batch_status(receipt) if posted.is_batch else single_status(receipt))
 
 

@@ -38,6 +38,8 @@ def command(address: Address, *, workers: int) -> list[str]:
     """Return the command of ``workers`` web processes; the settings say what each may do at once."""
     return [
         *(sys.executable, "-m", "granian", "--interface", "asgi", "--no-ws", "--loop", "uvloop"),
+        # Waiting to see which of two versions it is, granian would wait for ever for who connects and says nothing.
+        *("--http", "1"),
         *("--host", address.host, "--port", str(address.port), "--workers", str(workers)),
         # Stuck connections count among these, for as long as the front lets them.
         *("--backlog", "2048", "--backpressure", str(CONNECTIONS)),

@@ -37,9 +37,10 @@ def test_every_environment_variable_is_documented_and_no_other_is() -> None:
 
 def test_every_problem_code_is_documented() -> None:
     text = (ROOT / "docs" / "reference" / "http-api.md").read_text()
-    apps = ("api", "projects", "events", "telemetry", "ingest")
+    apps = ("api", "front", "projects", "events", "telemetry", "ingest")
     sources = [path for app in apps for path in (ROOT / "service" / app).rglob("*.py")]
-    problems = "Unauthorized|Malformed|TooLarge|UnsupportedMedia|Unavailable|Forbidden|TooDeep"
+    problems = r"Unauthorized|Malformed|TooLarge|UnsupportedMedia|Unavailable|Forbidden|TooDeep|RateLimited"
+    problems += r"|super\(\)\.__init__"
     raised = rf'(?:Fault\(\s*[^,]+,|(?:{problems})\()\s*"(\w+)"'
 
     codes = {code for path in sources for code in re.findall(raised, path.read_text())}

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import urllib3
 
@@ -17,13 +19,18 @@ from tests import live
 from tests.service.cast import EVENTS, PROBLEM, event, uuid7
 
 OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "16MB"}
+FEW = {"max_connections": "20"}
+END_OTHERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid != pg_backend_pid()
+"""
 
 
 @pytest.fixture
 def server() -> Iterator[EmbeddedPostgres]:
     with tempfile.TemporaryDirectory(prefix="heliograph-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # root's server runs as another account
-        with EmbeddedPostgres(Path(folder), OPTIONS) as postgres:
+        with EmbeddedPostgres(Path(folder), OPTIONS | FEW) as postgres:
             yield postgres
 
 
@@ -73,3 +80,32 @@ def test_an_outage_is_told_and_survived(server: EmbeddedPostgres, tmp_path: Path
     assert after == [201, *[200] * 7]
     assert sorted(listed) == sorted([first["id"], second["id"]])
     assert (ready.status, ready.json()["status"]) == (200, "ok")
+
+
+@pytest.fixture
+def taken(server: EmbeddedPostgres) -> Iterator[ExitStack]:
+    """Connections that a test takes from the service."""
+    with ExitStack() as connections:
+        yield connections
+
+
+def test_connections_that_are_all_taken_are_told_as_an_outage(
+    server: EmbeddedPostgres, taken: ExitStack, tmp_path: Path, django_db_setup: None
+) -> None:
+    manage(server, "migrate", "-v0")
+    key = manage(server, "create_key", "shop", "--scopes", "events:write", "--create")
+    with live.service(tmp_path / "log", DATABASE_URL=server.dsn) as url:
+        call = Caller(url, key)
+        admin = taken.enter_context(psycopg.connect(server.dsn, autocommit=True))
+        admin.execute(END_OTHERS)
+        with pytest.raises(psycopg.OperationalError, match=r"remaining connection slots|too many clients"):
+            while True:
+                taken.enter_context(psycopg.connect(server.dsn))
+        refused = [call("POST", EVENTS, event()) for _ in range(12)]
+
+        taken.close()
+        after = call("POST", EVENTS, event())
+
+    assert {(answer.status, answer.json()["code"]) for answer in refused} == {(503, "database_unavailable")}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+    assert after.status == 201

@@ -4,21 +4,19 @@ import http.client
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 
 from service.events.models import Event
 from tests import live
 from tests.service.cast import EVENTS, PROBLEM, event
 from tests.service.front.conftest import Start
-
-BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+from tests.service.front.locks import events_locked
 
 
 def send(url: str, key: str) -> tuple[int, Any, Any]:
@@ -30,16 +28,6 @@ def send(url: str, key: str) -> tuple[int, Any, Any]:
     body = json.loads(answer.read())
     connection.close()
     return answer.status, answer.headers, body
-
-
-@contextmanager
-def events_locked() -> Iterator[Callable[[int], bool]]:
-    """Keep Postgres from storing any event for as long as the block lasts; yield what tells whether so many wait."""
-    address = live.database_address()
-    with psycopg.connect(address) as holder, psycopg.connect(address, autocommit=True) as observer:
-        holder.execute("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
-        yield lambda count: observer.execute(BLOCKED).fetchone() == (count,)
-        holder.rollback()
 
 
 @pytest.fixture
@@ -71,6 +59,21 @@ def test_whoever_finds_no_room_is_refused_at_once(start: Start, key: str, backgr
     assert [each.result()[0] for each in waiting] == [201] * 5
     assert Event.objects.count() == 5
     assert health == 200
+
+
+def test_whoever_waited_too_long_is_refused_rather_than_served_late(
+    start: Start, key: str, background: ThreadPoolExecutor
+) -> None:
+    service = start(WEB_THREADS="1", WEB_PATIENCE="1")
+    with events_locked() as are_blocked:
+        first = background.submit(send, service.url, key)
+        live.eventually(lambda: are_blocked(1))
+        late = background.submit(send, service.url, key)
+        time.sleep(2)  # one more than the patience
+
+    assert first.result()[0] == 201
+    assert (late.result()[0], late.result()[2]["code"]) == (503, "overloaded")
+    assert Event.objects.count() == 1
 
 
 def test_what_was_taken_is_answered_before_the_service_ends(

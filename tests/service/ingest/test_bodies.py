@@ -8,7 +8,6 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from io import BytesIO
 
 import pytest
 
@@ -294,22 +293,6 @@ def test_a_length_that_is_no_number_is_refused_with_400(length: str, api: Api) -
 
     assert answer.status_code == 400
     assert json.loads(answer.content)["code"]
-
-
-def test_a_body_of_http_2_needs_no_length(api: Api) -> None:
-    environment = {"wsgi.input": BytesIO(raw_event()), "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": ""}
-
-    answer = api.client.generic(
-        "POST",
-        "/api/v1/events/",
-        b"",
-        "application/json",
-        headers=api.headers(),
-        SERVER_PROTOCOL="HTTP/2",
-        **environment,
-    )
-
-    assert answer.status_code == 201
 
 
 def test_a_charset_is_read_whatever_stands_beside_it(api: Api) -> None:

@@ -1,0 +1,38 @@
+"""Where the web processes of one server keep what Prometheus is told of them all.
+
+Each writes files to a folder that they share (prometheus_client's multiprocess mode), and whichever is asked adds them
+up. Import this before prometheus_client, which chooses by a variable of the environment where its values are kept.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import psutil
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def share(folder: Path) -> None:
+    """Keep the values of this process with those of its server; forget ended servers, and what ended processes did."""
+    own = folder / identity(os.getppid())
+    own.mkdir(parents=True, exist_ok=True)
+    for other in folder.iterdir():
+        if not is_alive(other.name):
+            shutil.rmtree(other, ignore_errors=True)
+    for gauge in own.glob("gauge_live*_*.db"):
+        if not psutil.pid_exists(int(gauge.stem.rpartition("_")[2])):
+            gauge.unlink(missing_ok=True)
+    os.environ[FOLDER] = str(own)
+
+
+def identity(process: int) -> str:
+    """Return a name that no later process gets, although it may get the same number."""
+    return f"{process}-{psutil.Process(process).create_time():.0f}"
+
+
+def is_alive(name: str) -> bool:
+    try:
+        return identity(int(name.partition("-")[0])) == name
+    except (ValueError, psutil.NoSuchProcess):
+        return False

@@ -1,0 +1,20 @@
+"""Requests that wait in Postgres for as long as a test wants."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from tests import live
+
+BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+@contextmanager
+def events_locked() -> Iterator[Callable[[int], bool]]:
+    """Keep Postgres from storing any event for as long as the block lasts; yield what tells whether so many wait."""
+    address = live.database_address()
+    with psycopg.connect(address) as holder, psycopg.connect(address, autocommit=True) as observer:
+        holder.execute("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
+        yield lambda count: observer.execute(BLOCKED).fetchone() == (count,)
+        holder.rollback()
