@@ -182,7 +182,7 @@ class State:
             self.exists = True
             self.write(event, told)
 
-    def apply_bulk_create(self, event: Event, told: Told, data: Mapping[str, Any]) -> None:
+    def apply_bulk_create(self, event: Event, told: Told, data: Fields) -> None:
         is_merge, is_by_key = "update_conflicts" in data, is_conflict_of_key(data)
         if not told.certain:
             if is_merge and not is_by_key and self.exists is not False:
