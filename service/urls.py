@@ -5,7 +5,7 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from service import health
-from service.events.views import EventView
+from service.events.views import EventExportView, EventView
 from service.explorer.views import DocsView, SchemaView
 from service.ingest.meta import MetaView
 from service.ingest.views import EventsView
@@ -22,6 +22,7 @@ urlpatterns = [
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/events/", EventsView.as_view(), name="events"),
+    path("api/v1/events/export/", EventExportView.as_view(), name="export"),
     path("api/v1/events/<uuid:id>/", EventView.as_view(), name="event"),
     path("api/v1/telemetry/", TelemetryView.as_view(), name="telemetry"),
     path("api/v1/emitters/", EmitterListView.as_view(), name="emitters"),
