@@ -8,7 +8,7 @@ from service import health
 from service.events.chain_views import ChainView
 from service.events.objects_views import HistoryView, KeyConverter, StateView
 from service.events.tail_views import TailView
-from service.events.views import EventView
+from service.events.views import EventExportView, EventView
 from service.explorer.views import DocsView, SchemaView
 from service.ingest.meta import MetaView
 from service.ingest.views import EventsView
@@ -29,6 +29,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/events/", EventsView.as_view(), name="events"),
     path("api/v1/events/tail/", TailView.as_view(), name="events-tail"),
+    path("api/v1/events/export/", EventExportView.as_view(), name="export"),
     path("api/v1/events/<uuid:id>/", EventView.as_view(), name="event"),
     path("api/v1/events/<uuid:id>/chain/", ChainView.as_view(), name="chain"),
     path("api/v1/objects/<sender>/<key:object_id>/history/", HistoryView.as_view(), name="history"),

@@ -107,6 +107,30 @@ def test_unusable_options_make_no_key(option: str, project: Project) -> None:
     assert not Key.objects.exists()
 
 
+def test_the_key_reads_the_chains_of_the_projects_that_were_named(project: Project, neighbour: Project) -> None:
+    Project.objects.create(name="third")
+
+    call_command("create_key", "shop", "--scopes", BOTH, "--reads", "neighbour", "--reads=third")
+
+    key = Key.objects.get()
+    assert {other.name for other in key.reads.all()} == {"neighbour", "third"}
+    assert key.project == project
+
+
+def test_a_key_reads_no_further_project_unless_told(project: Project, neighbour: Project) -> None:
+    call_command("create_key", "shop", "--scopes", BOTH)
+
+    assert not Key.objects.get().reads.exists()
+
+
+def test_an_unknown_further_project_makes_no_key_and_no_project(db: None) -> None:
+    with pytest.raises(CommandError, match="no project 'other'"):
+        call_command("create_key", "shop", "--scopes", BOTH, "--create", "--reads", "other")
+
+    assert not Key.objects.exists()
+    assert not Project.objects.exists()
+
+
 def test_two_keys_differ(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         call_command("create_key", "shop", "--scopes", BOTH)
