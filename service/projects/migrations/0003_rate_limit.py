@@ -14,7 +14,7 @@ CREATE = """
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('projects', '0001_initial'),
+        ('projects', '0002_key_reads'),
     ]
 
     operations = [
