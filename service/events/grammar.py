@@ -15,7 +15,7 @@ from drf_spectacular.utils import OpenApiParameter
 from service.api import limits
 from service.api.inspection import SURROGATE
 from service.api.parameters import BadParameters, check_parameters
-from service.events import search
+from service.events import examples, search
 from service.events.conditions import (
     Before,
     Changed,
@@ -142,13 +142,13 @@ FIELDS: dict[str, Field] = {
     "time__gte": Field(
         read=lambda text: Since(moment(text)),
         help="At or after this moment (RFC 3339).",
-        example="2026-11-20T00:00:00Z",
+        example=examples.TIME,
         kind=datetime,
     ),
     "time__lt": Field(
         read=lambda text: Before(moment(text)),
         help="Before this moment (RFC 3339).",
-        example="2100-01-01T00:00:00Z",
+        example=examples.LATER,
         kind=datetime,
     ),
     "changed": Field(
@@ -179,9 +179,19 @@ def criteria_of(parameters: QueryDict, besides: Collection[str] = ()) -> Criteri
 def documented() -> list[OpenApiParameter]:
     """Return the parameters as the OpenAPI document has them."""
     return [
-        *(OpenApiParameter(name, field.kind, description=field.help) for name, field in FIELDS.items()),
-        OpenApiParameter(DATA_PATH, PATHS, description=DATA_HELP, style="form", explode=True),
-        OpenApiParameter(SEARCH, description=SEARCH_HELP),
+        *(
+            OpenApiParameter(name, field.kind, description=field.help, examples=examples.asked(field.example))
+            for name, field in FIELDS.items()
+        ),
+        OpenApiParameter(
+            DATA_PATH,
+            PATHS,
+            description=DATA_HELP,
+            style="form",
+            explode=True,
+            examples=examples.asked({"data.changes.status.1": "paid"}, {}),
+        ),
+        OpenApiParameter(SEARCH, description=SEARCH_HELP, examples=examples.asked("sender:shop.Order changed:status")),
     ]
 
 
