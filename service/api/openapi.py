@@ -3,6 +3,7 @@
 Whatever a view documents itself is left as it is.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -75,6 +76,7 @@ class OperationSchema(AutoSchema):
         if operation is not None:
             self.say_scope(operation)
             for status, response in operation["responses"].items():
+                response["description"] = response["description"] or HTTPStatus(int(status)).phrase
                 show_problem(status, response)
         return operation
 
