@@ -13,7 +13,7 @@ from pathlib import Path
 
 NOTHING_COLLECTED = 5
 DEBIANS = Path("/usr/lib/postgresql/15/bin")  # the programs of the oldest Postgres that the service runs on
-SERVICE = ["tests/service", "tests/contract", "--ds=tests.service.settings"]
+SERVICE = ["tests/service", "tests/contract", "--ds=tests.service.settings", "-m", "not ordeal"]
 RUNS = [
     ["tests/emitter", "--ds=tests.emitter.settings", "-m", "not faults"],
     ["tests/outbox", "--ds=tests.outbox.settings"],

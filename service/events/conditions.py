@@ -218,8 +218,8 @@ class Told(Func):
 
 
 def bounded(moment: datetime) -> datetime:
-    """Bring ``moment`` within what ids and Postgres can tell; no event is outside."""
-    return min(max(moment, EARLIEST), LATEST)
+    """Bring ``moment`` within what ids and Postgres can tell, offsets over 15:59 left out; no event is outside."""
+    return min(max(moment, EARLIEST), LATEST).astimezone(UTC)
 
 
 def is_number(text: str) -> bool:

@@ -5,6 +5,7 @@ from drf_spectacular.utils import OpenApiExample
 # The Swagger page puts a fresh id and time in their place, so that trying an example stores an event.
 ID = "01a1f873-c8a0-7c3e-a1b2-5f0e6d3c9a41"
 TIME = "2026-11-20T10:15:00.000000Z"
+LATER = "2026-11-21T10:15:00.000000Z"
 RECORDED_TIME = "2026-11-20T10:15:00.412873Z"
 
 PAID = {
@@ -24,6 +25,12 @@ PAID = {
     "outcome": "committed",
     "data": {"changes": {"status": ["new", "paid"]}, "diff_source": "loaded"},
 }
+
+
+def asked(value: object, unasked: object = "") -> list[OpenApiExample]:
+    """Return the examples of a parameter that may be left out: the page begins with nothing, and offers ``value``."""
+    return [OpenApiExample("Any", value=unasked), OpenApiExample("Example", value=value, summary=str(value))]
+
 
 ID_SENT = OpenApiExample("The event of the example that sends one", value=ID)
 REQUEST = OpenApiExample("An order was paid", value=PAID, request_only=True)

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter
 
 from service.api import limits
 from service.api.inspection import SURROGATE
 from service.api.parameters import BadParameters, check_parameters
-from service.events import search
+from service.events import examples, search
 from service.events.conditions import (
     Before,
     Changed,
@@ -154,14 +154,14 @@ FIELDS: dict[str, Field] = {
     "time__gte": Field(
         read=lambda text: Since(moment(text)),
         help="At or after this moment (RFC 3339).",
-        example="2026-11-20T00:00:00Z",
+        example=examples.TIME,
         kind=datetime,
         indexed=True,
     ),
     "time__lt": Field(
         read=lambda text: Before(moment(text)),
         help="Before this moment (RFC 3339).",
-        example="2100-01-01T00:00:00Z",
+        example=examples.LATER,
         kind=datetime,
         indexed=True,
     ),
@@ -199,7 +199,7 @@ def documented() -> list[OpenApiParameter]:
     """Return the parameters as the OpenAPI document has them."""
     return [
         *(
-            OpenApiParameter(name, field.kind, description=field.help, examples=one_or_none(field.example))
+            OpenApiParameter(name, field.kind, description=field.help, examples=examples.asked(field.example))
             for name, field in FIELDS.items()
         ),
         OpenApiParameter(
@@ -208,15 +208,10 @@ def documented() -> list[OpenApiParameter]:
             description=DATA_HELP,
             style="form",
             explode=True,
-            examples=one_or_none(DATA_EXAMPLE, nothing={}),
+            examples=examples.asked(DATA_EXAMPLE, {}),
         ),
-        OpenApiParameter(SEARCH, description=SEARCH_HELP, examples=one_or_none(SEARCH_EXAMPLE)),
+        OpenApiParameter(SEARCH, description=SEARCH_HELP, examples=examples.asked(SEARCH_EXAMPLE)),
     ]
-
-
-def one_or_none(value: object, nothing: object = "") -> list[OpenApiExample]:
-    """Return an example to choose, after the one that the page fills in by itself: nothing, which isn't sent."""
-    return [OpenApiExample("Left out", value=nothing), OpenApiExample("An example", value=value)]
 
 
 def read(name: str, text: str) -> Iterator[Condition]:

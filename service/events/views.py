@@ -102,7 +102,7 @@ class EventView(APIView):
             )
         ],
         examples=[examples.RESPONSE],
-        responses={200: EventSerializer, **problems(401, 403, 404, 503)},
+        responses={200: EventSerializer, **problems(400, 401, 403, 404, 503)},
     )
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002  # the path's name for it
         check_parameters(request.query_params, ())

@@ -1,7 +1,7 @@
 """The OpenAPI document, and Swagger UI with examples that work when tried."""
 
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -33,9 +33,14 @@ class DocsView(SpectacularSwaggerView):
 
 
 def refreshed(schema: Any, now: datetime) -> Any:
-    """Return ``schema`` with the id and time of its examples replaced by new ones."""
+    """Return ``schema`` with the id and the times of its examples replaced by new ones."""
     text = msgspec.json.encode(schema).decode()
     fresh_id = ids.mapped(now, "", secrets.token_hex())
-    return msgspec.json.decode(
-        text.replace(examples.ID, str(fresh_id)).replace(examples.TIME, rfc3339(now.astimezone(UTC)))
-    )
+    fresh = {
+        examples.ID: str(fresh_id),
+        examples.TIME: rfc3339(now),
+        examples.LATER: rfc3339(now + timedelta(days=1)),
+    }
+    for old, new in fresh.items():
+        text = text.replace(old, new)
+    return msgspec.json.decode(text)

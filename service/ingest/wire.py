@@ -5,7 +5,7 @@ decoder doesn't take as it is goes a slower way, which explains or, for unknown 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
@@ -130,7 +130,7 @@ def build(attributes: Attributes, kept: dict[str, object], data: Raw | None, win
         id=event_id,
         type=attributes.type,
         source=attributes.source,
-        occurred_at=attributes.time or minted,
+        occurred_at=(attributes.time or minted).astimezone(UTC),  # Postgres knows no offset beyond 15:59
         sender=attributes.sender,
         object_id=object_id(attributes, kept),
         action=attributes.action,

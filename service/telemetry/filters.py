@@ -5,9 +5,11 @@ from datetime import datetime
 from django import forms
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
+from drf_spectacular.utils import OpenApiParameter
 
 from service.api import limits
 from service.api.filters import exactly
+from service.events import examples
 from service.events.conditions import bounded
 from service.telemetry.models import Emitter
 
@@ -46,3 +48,24 @@ class EmitterFilter(filters.FilterSet):
     class Meta:
         model = Emitter
         fields: list[str] = []
+
+
+EXAMPLES: dict[str, tuple[type, object]] = {
+    "source": (str, "/shop/web"),
+    "last_seen__gte": (datetime, examples.TIME),
+    "last_seen__lt": (datetime, examples.LATER),
+    "missing__gte": (int, 1),
+}
+
+
+def documented() -> list[OpenApiParameter]:
+    """Return the filters as the OpenAPI document has them: the generator alone would give no examples."""
+    return [
+        OpenApiParameter(
+            name,
+            EXAMPLES[name][0],
+            description=each.extra["help_text"],
+            examples=examples.asked(EXAMPLES[name][1]),
+        )
+        for name, each in EmitterFilter.base_filters.items()
+    ]

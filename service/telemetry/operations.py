@@ -1,7 +1,7 @@
 """Write what emitters report, and add up which of their sequence numbers are stored."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -134,8 +134,9 @@ def describe(emitter: Emitter, told: Report, now: datetime) -> None:
     emitter.host = told.host
     emitter.process_id = told.pid
     emitter.delivery = told.delivery
-    emitter.started_at = told.started
-    emitter.reported_at = told.time
+    # Postgres knows no offset beyond 15:59.
+    emitter.started_at = told.started.astimezone(UTC)
+    emitter.reported_at = told.time.astimezone(UTC)
     emitter.clock_skew = (now - told.time).total_seconds()
     emitter.queued = told.queued
     emitter.spooled = told.spooled

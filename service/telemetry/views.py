@@ -20,7 +20,7 @@ from service.api.schema import problems
 from service.projects.authentication import project_of
 from service.projects.models import Scope
 from service.telemetry import examples, operations, queries, reports
-from service.telemetry.filters import EmitterFilter
+from service.telemetry.filters import EmitterFilter, documented
 from service.telemetry.models import Emitter
 from service.telemetry.serializers import EmitterSerializer, ReportSerializer, represent
 
@@ -76,6 +76,7 @@ class EmitterListView(ListAPIView[Emitter]):
             "An emitter that is heard of while you read pages moves to the front of the first."
         ),
         tags=["emitters"],
+        parameters=documented(),
         examples=[examples.EMITTER],
         responses={200: EmitterSerializer(many=True), **problems(400, 401, 403, 503)},
     )

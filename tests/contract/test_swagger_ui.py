@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
@@ -46,11 +47,17 @@ class Visit:
         dialog.get_by_role("button", name="Apply credentials").click()
         dialog.get_by_role("button", name="Close", exact=True).click()
 
-    def try_out(self, name: str) -> "Trial":
-        """Try an operation as the page offers it."""
+    def try_out(self, name: str, **parameters: str | None) -> "Trial":
+        """Try an operation as the page offers it; ``parameters`` are typed in, or taken from their examples if None."""
         operation = self.operation(name)
         operation.locator(".opblock-summary-control").click()
         operation.get_by_role("button", name="Try it out").click()
+        for parameter, value in parameters.items():
+            row = operation.locator(f'tr[data-param-name="{parameter}"]')
+            if value is None:
+                row.locator("select.examples-select-element").select_option("Example")
+            else:
+                row.get_by_role("textbox").fill(value)
         body = operation.locator("textarea.body-param__text")
         sent = body.input_value() if body.count() else ""
         operation.get_by_role("button", name="Execute").click()
@@ -127,6 +134,30 @@ def test_the_example_is_sent_as_it_is_and_read_back(visit: Visit, tenant: Tenant
     assert json.loads(state.body)["fields"] == {"status": "paid"}
     assert visit.strangers() == []
     assert visit.complaints == []
+
+
+def test_a_list_is_tried_out_with_the_examples_of_its_filters(visit: Visit, tenant: Tenant) -> None:
+    visit.open_docs()
+    visit.authorize(tenant.key)
+    created = visit.try_out("events_create")
+
+    listed = visit.try_out("events_list", sender=None, changed=None, time__gte=None, q=None, source="/shop/web")
+
+    assert listed.status == "200"
+    assert [event["id"] for event in json.loads(listed.body)["results"]] == [json.loads(created.sent)["id"]]
+    asked = next(url for url in visit.requests if "/api/v1/events/?" in url)
+    assert set(parse_qs(urlsplit(asked).query)) == {"sender", "changed", "time__gte", "q", "source", "page_size"}
+    assert visit.complaints == []
+
+
+def test_a_filter_that_holds_for_nothing_lists_nothing(visit: Visit, tenant: Tenant) -> None:
+    visit.open_docs()
+    visit.authorize(tenant.key)
+    visit.try_out("events_create")
+
+    listed = visit.try_out("events_list", sender="shop.Basket")
+
+    assert (listed.status, json.loads(listed.body)["results"]) == ("200", [])
 
 
 def test_a_page_loaded_again_remembers_the_key_and_has_a_new_example(visit: Visit, tenant: Tenant) -> None:

@@ -1,0 +1,100 @@
+"""Requests that schemathesis draws from ``openapi.yaml``: none fails the service, and each answer is as documented."""
+
+import json
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import schemathesis
+from django.test import Client
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from service.projects import operations as keys
+from service.projects.models import Project, Scope
+from tests.contract.document import DOCUMENT, Operation, operations
+from tests.contract.tenants import Tenant
+from tests.service.cast import event, report, uuid7
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+# A stream that doesn't end has no answer to look at as a whole; its refusals are swept.
+every_operation = pytest.mark.parametrize("operation", [each for each in operations() if not each.endless], ids=str)
+
+
+def draw(operation: Operation, tenant: Tenant, examples: int) -> None:
+    """Send as many requests, about half of them such as the document doesn't allow."""
+    described = SCHEMA[operation.path][operation.method]
+    cases = st.one_of(*[described.as_strategy(generation_mode=mode) for mode in GenerationMode])
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases)
+    def every_answer_is_as_documented(case: Any) -> None:
+        case.call_and_validate(
+            base_url=tenant.url, headers={"Authorization": f"Bearer {tenant.key}"}, checks=CHECKS, timeout=30
+        )
+
+    every_answer_is_as_documented()
+
+
+@every_operation
+def test_each_answer_is_as_documented(operation: Operation, tenant: Tenant) -> None:
+    draw(operation, tenant, 20)
+
+
+@pytest.mark.ordeal
+@every_operation
+def test_each_of_many_answers_is_as_documented(operation: Operation, tenant: Tenant) -> None:
+    draw(operation, tenant, 2000)
+
+
+@pytest.mark.parametrize("offset", ["-23:59", "+16:00", "-00:00"])
+@pytest.mark.parametrize("name", ["events/?time__gte", "events/?time__lt", "emitters/?last_seen__lt"])
+def test_any_offset_of_a_moment_is_taken(name: str, offset: str, client: Client, db: None) -> None:
+    """Python knows offsets up to a day, Postgres up to 15:59: drawn once."""
+    key = keys.create_key(Project.objects.create(name="offsets"), [Scope.EVENTS_READ])
+
+    answer = client.get(
+        f"/api/v1/{name}={quote('2026-11-20T10:15:00' + offset)}", headers={"Authorization": f"Bearer {key}"}
+    )
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("offset", ["-23:59", "+16:00"])
+def test_any_offset_of_what_is_sent_is_taken(offset: str, client: Client, db: None) -> None:
+    key = keys.create_key(Project.objects.create(name="offsets"), [Scope.EVENTS_WRITE])
+    authorized = {"Authorization": f"Bearer {key}"}
+    now = timezone.now()
+    moment = now.astimezone(datetime.fromisoformat(f"2026-11-20T10:15:00{offset}").tzinfo).isoformat()
+
+    sent = client.post("/api/v1/events/", json.dumps(event(time=moment)), "application/json", headers=authorized)
+    told = client.post(
+        "/api/v1/telemetry/",
+        json.dumps(report(uuid7(), started=moment, time=moment)),
+        "application/json",
+        headers=authorized,
+    )
+
+    assert (sent.status_code, told.status_code) == (201, 204), (sent.content, told.content)
