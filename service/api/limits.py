@@ -13,3 +13,8 @@ COUNT = 2**53 - 1  # the greatest whole number that every reader of JSON holds e
 
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
+
+VALUE = 1_000  # characters of what a filter asks for
+CHOICES = 100  # of which one has to hold
+SEARCH = 4_000  # characters of q=
+TERMS = 32  # in q=

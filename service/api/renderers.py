@@ -17,7 +17,7 @@ def plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-encoder = msgspec.json.Encoder(enc_hook=plain)
+encoder = msgspec.json.Encoder(enc_hook=plain, decimal_format="number")
 
 
 class AlwaysJSON(DefaultContentNegotiation):

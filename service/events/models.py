@@ -3,7 +3,14 @@
 See docs/why/partitioned-by-id.md for its partitions, and docs/why/tallied-numbers.md for the rest.
 """
 
+import json
+from decimal import Decimal
+from typing import Any
+
 from django.db import models
+from django.db.models import Q
+
+DOUBLE_DIGITS = 15  # of any number that a double gives back as they were
 
 
 class Int8Multirange(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -27,6 +34,19 @@ class UUIDs(models.Field):  # type: ignore[type-arg]  # not subscriptable at run
         return "uuid[]"
 
 
+class Exact(json.JSONDecoder):
+    """Reads a number as a float if that tells it as it was sent, else as a Decimal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(parse_float=real, **options)
+
+
+def real(text: str) -> float | Decimal:
+    number = float(text)
+    same = len(text) <= DOUBLE_DIGITS or Decimal(repr(number)) == Decimal(text)
+    return number if same else Decimal(text)
+
+
 class Event(models.Model):
     """One recorded emission of a signal.
 
@@ -37,7 +57,8 @@ class Event(models.Model):
     pk = models.CompositePrimaryKey("project_id", "id")
     project_id = models.IntegerField()
     id = models.UUIDField(help_text="UUIDv7: the dedup key, the order in time and the partition key in one.")
-    type = models.TextField()
+    # Sorted by code point in any database, so that the index finds how a type begins.
+    type = models.TextField(db_collation="C")
     source = models.TextField()
     sender = models.TextField(null=True)
     object_id = models.TextField(null=True)
@@ -51,7 +72,7 @@ class Event(models.Model):
     outcome = models.TextField(null=True)
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
-    data = models.JSONField(null=True)
+    data = models.JSONField(null=True, decoder=Exact)
     extensions = models.JSONField(null=True, help_text="CloudEvents attributes that have no column.")
 
     class Meta:
@@ -65,6 +86,8 @@ class Event(models.Model):
             models.Index("project_id", "correlation_id", "id", name="event_correlation"),
             # One kind of signal.
             models.Index("project_id", "type", "id", name="event_type"),
+            # All of one trace, which few events have.
+            models.Index("project_id", "trace_id", "id", condition=Q(trace_id__isnull=False), name="event_trace"),
         ]
 
     def __str__(self) -> str:

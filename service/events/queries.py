@@ -4,11 +4,17 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from service.events.conditions import Criteria
 from service.events.models import Event
 
 
 def of_project(project_id: int) -> QuerySet[Event]:
     return Event.objects.filter(project_id=project_id)
+
+
+def matching(project_id: int, criteria: Criteria) -> QuerySet[Event]:
+    """Return the events of which all ``criteria`` hold."""
+    return of_project(project_id).filter(criteria.q())
 
 
 def by_id(project_id: int, event_id: UUID) -> Event | None:

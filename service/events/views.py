@@ -10,13 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from service.api.filters import StrictFilterBackend
 from service.api.pagination import IdPagination
 from service.api.parameters import check_parameters
 from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
-from service.events import examples, queries
-from service.events.filters import EventFilter
+from service.events import examples, grammar, queries
 from service.events.models import Event
 from service.events.serializers import EventSerializer, represent
 from service.projects.authentication import project_of
@@ -28,18 +26,18 @@ class EventListView(ListAPIView[Event]):
     content_negotiation_class = AlwaysJSON
     serializer_class = EventSerializer
     pagination_class = IdPagination
-    filter_backends = [StrictFilterBackend]
-    filterset_class = EventFilter  # for the schema
     queryset = Event.objects.none()  # for the schema; each request reads its own project
 
     def get_queryset(self) -> QuerySet[Event]:
-        return queries.of_project(project_of(self.request))
+        criteria = grammar.criteria_of(self.request.query_params, besides=IdPagination.parameters)
+        return queries.matching(project_of(self.request), criteria)
 
     @extend_schema(
         operation_id="events_list",
         summary="List events, newest first",
         description="Filters are joined by AND. An unknown parameter is an error, never ignored.",
         tags=["events"],
+        parameters=grammar.documented(),
         examples=[examples.RESPONSE],
         responses={200: EventSerializer(many=True), **problems(400, 401, 403, 503)},
     )

@@ -8,7 +8,7 @@ from django_filters import rest_framework as filters
 
 from service.api import limits
 from service.api.filters import exactly
-from service.events.filters import bounded
+from service.events.conditions import bounded
 from service.telemetry.models import Emitter
 
 

@@ -160,6 +160,24 @@ def test_moments_of_any_year_are_understood(moment: str, name: str, api: Api) ->
         ("time__lt=%20", "time__lt"),
         ("time__lt=1763800000", "time__lt"),
         ("type=a%00b", "type"),
+        ("type=a%ED%A0%80b", "type"),
+        ("type=" + "a" * 1001, "type"),
+        ("type__startswith=%00", "type__startswith"),
+        ("type__in=a,,b", "type__in"),
+        ("type__in=,", "type__in"),
+        ("type__in=" + ",".join("a" * 101), "type__in"),
+        ("traceid=0af7651916cd43dd8448eb211c80319", "traceid"),
+        ("traceid=0af7651916cd43dd8448eb211c8031_9", "traceid"),
+        ("emitterid=7", "emitterid"),
+        ("outcome=done", "outcome"),
+        ("changed=%00", "changed"),
+        ("data.=1", "data."),
+        ("data.a..b=1", "data.a..b"),
+        ("data.a.=1", "data.a."),
+        ("data.a%5C=1", "data.a%5C".replace("%5C", "\\")),
+        ("data.a=%00", "data.a"),
+        ("data.%ED%A0%80=1", "data.\ufffd\ufffd\ufffd"),
+        (f"data.{'.'.join('a' * 33)}=1", "data." + ".".join("a" * 33)),
         ("page_size=0", "page_size"),
         ("page_size=-1", "page_size"),
         ("page_size=1001", "page_size"),
@@ -198,7 +216,23 @@ def test_a_repeated_or_empty_parameter_is_refused_by_name(query: str, named: str
 
 
 @pytest.mark.parametrize(
-    "name", ["tpye", "Type", "type__in", "id", "project_id", "format", "offset", "time", "", "é", "a[]"]
+    "name",
+    [
+        "tpye",
+        "Type",
+        "type__contains",
+        "time__in",
+        "data",
+        "changes",
+        "id",
+        "project_id",
+        "format",
+        "offset",
+        "time",
+        "",
+        "é",
+        "a[]",
+    ],
 )
 def test_an_unknown_parameter_is_refused_by_name(name: str, api: Api) -> None:
     answer = api.list(**{name: "x"})

@@ -62,6 +62,19 @@ FRAGMENTS += [
 ]
 FRAGMENTS += ["[" * 40, "]" * 40, '{"a":' * 1200, "[" * 5000, "]" * 5000, '"id":', '"time":', '"data":', '"x":', "\x1f"]
 FRAGMENTS += ['"specversion":"1.0"', '"source":"a"', '"type":"a"', "0." + "0" * 17_000 + "1", f'"id":"{uuid7()}"']
+QUERIES = [
+    "cursor=",
+    "page_size=",
+    "time__gte=",
+    "type=",
+    "time__lt=",
+    "q=",
+    "q=a:",
+    'q="',
+    "data.",
+    "data.a=",
+    "changed=",
+]
 fragments = st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join).map(str.encode)
 media_types = st.sampled_from(
     ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"]
@@ -121,9 +134,21 @@ def test_no_value_of_an_attribute_makes_the_service_fail(api: Api, fragment: byt
 @bounded(60)
 @given(
     query=st.text(max_size=30)
-    | st.sampled_from(["cursor=", "page_size=", "time__gte=", "type=", "time__lt="]).flatmap(
-        lambda name: st.text(max_size=20).map(lambda value: name + value)
-    )
+    | st.sampled_from(
+        [
+            "cursor=",
+            "page_size=",
+            "time__gte=",
+            "type=",
+            "time__lt=",
+            "q=",
+            "q=a:",
+            'q="',
+            "data.",
+            "data.a=",
+            "changed=",
+        ]
+    ).flatmap(lambda name: st.text(max_size=20).map(lambda value: name + value))
 )
 def test_no_query_makes_the_service_fail(api: Api, query: str) -> None:
     answer = api.client.generic(
