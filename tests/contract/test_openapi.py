@@ -190,8 +190,25 @@ def test_the_examples_succeed_when_tried(media_type: str, client: Client, key: s
     assert sent.json() == {"accepted": 1, "duplicates": 0, "rejected": 0, "errors": []}
     (stored,) = read.json()["results"]
     del stored["recordedtime"]
-    told = json.loads(example) if isinstance(example, str) else example
-    assert stored == (told[0] if isinstance(told, list) else told)
+    event = json.loads(example) if isinstance(example, str) else example
+    assert stored == (event[0] if isinstance(event, list) else event)
+
+
+@pytest.mark.parametrize("name", ["events_list", "events_export"])
+def test_the_example_of_each_filter_finds_the_example_of_an_event(name: str, client: Client, key: str) -> None:
+    post(client, key, fresh_example(client), "application/json")
+    examples = {
+        each["name"]: [example["value"] for example in each["examples"].values()]
+        for each in operation_of(name)["parameters"]
+        if "examples" in each
+    }
+
+    assert len(examples) > 20
+    for parameter, (nothing, value) in examples.items():
+        query = value if isinstance(value, dict) else {parameter: value}
+        answer = client.get(OPERATIONS[name][0], query, headers={"Authorization": f"Bearer {key}"})
+        assert nothing in ("", {}), "the page would send it unasked"
+        assert b"shop.Order/42" in answer.getvalue(), parameter
 
 
 def fresh_example(client: Client, media_type: str = "application/json") -> Any:
@@ -229,7 +246,7 @@ def test_the_required_attributes_are_those_without_which_an_event_is_refused(cli
         (f"GET events/{AN_ID}/chain/", "", 404),
         (f"GET events/{AN_ID}/chain/?depth=1", "", 400),
         (f"GET objects/{AN_ID}/{AN_ID}/history/", "", 200),
-        (f"GET objects/{AN_ID}/{AN_ID}/history/?ordering=id", "", 400),
+        (f"GET objects/{AN_ID}/{AN_ID}/history/?ordering=time", "", 400),
         (f"GET objects/{AN_ID}/{AN_ID}/state/", "", 404),
         (f"GET objects/{AN_ID}/{AN_ID}/state/?as_of=soon", "", 400),
         ("GET meta/", "", 200),
