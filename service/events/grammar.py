@@ -34,7 +34,8 @@ from service.events.search import UnusableError
 DATA = "data."
 DATA_PATH = "data.<path>"  # how the documentation names the parameters that begin with `DATA`
 SEARCH = "q"
-INDEXED = {"type", "sender", "actor", "correlation_id", "trace_id"}  # each the first column of one, after the project
+# Each the first column of an index, after the project.
+INDEXED = {"type", "sender", "actor", "correlation_id", "causation_id", "trace_id"}
 OUTCOMES = ("committed", "rolledback", "autocommit")
 
 PATHS = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -62,7 +62,7 @@ class EventsView(EventListView):
             document.MANY: EventSerializer(many=True),
             document.LINES: {"type": "string", "description": "An event on each line; blank lines are skipped."},
         },
-        examples=[examples.REQUEST, examples.ONE, examples.BATCH, examples.RECEIPT],
+        examples=[examples.REQUEST, examples.ONE, examples.BATCH, examples.LINES, examples.RECEIPT],
         responses={
             200: ReceiptSerializer,
             201: OpenApiResponse(ReceiptSerializer, "Stored"),

@@ -15,15 +15,15 @@ from service.projects.models import Project
 from tests.service.cast import Api, event, problem, uuid7
 
 INDEXED_COLUMN = {"type": "type", "sender": "sender", "actor": "actor"}
-INDEXED_COLUMN |= {"correlationid": "correlation_id", "traceid": "trace_id"}
+INDEXED_COLUMN |= {"correlationid": "correlation_id", "traceid": "trace_id", "causationid": "causation_id"}
 NOON = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
 
 # A few thousand events that have nothing in common.
 VARIED = """
-INSERT INTO event (project_id, id, type, source, sender, object_id, actor, correlation_id, trace_id, occurred_at,
-                   received_at)
+INSERT INTO event (project_id, id, type, source, sender, object_id, actor, correlation_id, causation_id, trace_id,
+                   occurred_at, received_at)
 SELECT %s, (left(%s, 14) || '7' || right(md5(n::text)::uuid::text, 21))::uuid, 't' || n, 'x', 's' || n, n, 'a' || n,
-       'c' || n, md5('t' || n)::uuid, now(), now()
+       'c' || n, 'c' || n, md5('t' || n)::uuid, now(), now()
   FROM generate_series(1, 3000) AS n
 """
 
@@ -312,12 +312,13 @@ def test_a_page_is_read_off_the_primary_key_without_a_sort(direction: str, api: 
         ({"actor": "a"}, "actor"),
         ({"correlationid": "a"}, "correlation_id"),
         ({"traceid": "a" * 32}, "trace_id"),
+        ({"causationid": "a"}, "causation_id"),
         ({"sender": "a", "object_id": "1"}, "sender"),
     ],
 )
 def test_a_filter_that_has_an_index_needs_no_sort(parameters: dict[str, str], index: str, api: Api) -> None:
     parent = f"00-{'a' * 32}-{'b' * 16}-01"
-    shared = dict.fromkeys(("type", "actor", "correlationid", "sender"), "a") | {"traceparent": parent}
+    shared = dict.fromkeys(("type", "actor", "correlationid", "causationid", "sender"), "a") | {"traceparent": parent}
     api.send([event(**shared) for _ in range(5)])
 
     steps = listing_plan(api, **parameters)
