@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiExample
 # The Swagger page puts a fresh id and time in their place, so that trying an example stores an event.
 ID = "01a1f873-c8a0-7c3e-a1b2-5f0e6d3c9a41"
 TIME = "2026-11-20T10:15:00.000000Z"
-LATER = "2026-11-21T10:15:00.000000Z"
+LATER = "2100-01-01T00:00:00.000000Z"
 RECORDED_TIME = "2026-11-20T10:15:00.412873Z"
 
 PAID = {

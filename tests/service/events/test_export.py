@@ -262,7 +262,6 @@ def test_a_live_service_streams_all_of_it(
     assert found == sorted(found, reverse=True)
 
 
-@pytest.mark.xfail(reason="granian's WSGI ends such an answer well; the front of ours has to break the connection")
 def test_an_export_that_fails_on_the_way_breaks_the_connection(
     transactional_db: None, live_service: str, key: str, project: Project
 ) -> None:
