@@ -37,7 +37,7 @@ bench-emitter: $(UV) ## measure what capturing adds to a save, beside other libr
 bench-throughput: $(UV) ## measure how many events a second one process delivers, beside other SDKs (ARGS="--rounds 3")
 	@$(RUN) --group bench python -m benchmarks.throughput $(ARGS)
 
-bench-outage: $(UV) ## capture a million events while the service is away (ARGS=--quick)
+bench-outage: $(UV) ## capture a million events while the service is away, to a spool and to an outbox (ARGS=--quick)
 	@$(RUN) python -m benchmarks.outage $(ARGS)
 
 bench-outbox: $(UV) ## kill clients, relays and the service at random moments, and count (ARGS="--rounds 5 --transactions 2000")

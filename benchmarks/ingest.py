@@ -1,9 +1,10 @@
 """How fast events are stored through HTTP, as a share of the rate of COPY. ``make bench-ingest``.
 
 One run, one Postgres (embedded, durable as ``make up`` has it), several rounds. In each round the same rows go into the
-same empty table twice: through HTTP (authentication, validation and dedup on; 4 connections), then by COPY over one
-connection. Load generator, web server and Postgres share the machine. Printed is the median of each and of the
-rounds' ratios.
+same empty table twice: through HTTP (authentication, validation, dedup and statistics on; 4 connections), then by COPY
+over one connection. Events posted one by one, over 32 connections, are compared with posts of the same bodies to a view
+that authenticates and does nothing, on the same server. Load generator, web server and Postgres share the machine.
+Printed is the median of each and of the rounds' ratios, and how many bytes an event takes on disk.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import io
 import json
 import os
 import random
+import re
 import socket
 import statistics
 import subprocess
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +30,17 @@ from typing import Any
 import psycopg
 
 from emitter.event import stamp
+from service.launch import web
 from service.launch.postgres import EmbeddedPostgres
 
+LENGTH = re.compile(rb"(?i)content-length: *([0-9]+)")
 CONNECTIONS = 4
-SETTINGS = "service.settings"
+THREADS = 2 * (os.cpu_count() or 1) + 1  # of each web worker, as `make up` has it
+CONNECTIONS_FOR_ONE = 32
+SETTINGS = "benchmarks.ingest_settings"
+EVENTS = "/api/v1/events/"
+EMPTY = "/api/v1/empty/"
+TABLES = ("event_tally", "event_delta", "event_arrival")  # beside the events
 
 
 def events(count: int) -> Iterator[dict[str, Any]]:
@@ -61,6 +71,8 @@ def events(count: int) -> Iterator[dict[str, Any]]:
 
 def batches(count: int, size: int) -> list[bytes]:
     made = list(events(count))
+    if size == 1:
+        return [json.dumps(each).encode() for each in made]
     return [json.dumps(made[start : start + size]).encode() for start in range(0, count, size)]
 
 
@@ -70,26 +82,47 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def send(port: int, key: str, bodies: list[bytes]) -> None:
-    """Post ``bodies`` over `CONNECTIONS` kept connections; fail unless each event was stored."""
-    waiting, failures = iter(bodies), []
+def send(port: int, key: str, bodies: list[bytes], connections: int, address: str = EVENTS) -> None:
+    """Post ``bodies`` over as many kept connections; fail unless each was answered well, and no event a duplicate."""
+    waiting, failures = deque(bodies), []
 
     def run() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/cloudevents-batch+json"}
-        for body in iter(lambda: next(waiting, None), None):
-            connection.request("POST", "/api/v1/events/", body, headers)
-            answer = connection.getresponse()
-            text = answer.read()
-            if answer.status != 200 or b'"duplicates":0' not in text:
-                failures.append(f"{answer.status} {text[:300]!r}")
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while True:
+                try:
+                    body = waiting.popleft()
+                except IndexError:
+                    return
+                connection.sendall(head(address, key, len(body)) + body)
+                answer = receive(connection)
+                if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")) or b'"duplicates":1' in answer:
+                    failures.append(answer[:500])
 
-    threads = [threading.Thread(target=run) for _ in range(CONNECTIONS)]
+    threads = [threading.Thread(target=run) for _ in range(connections)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert not failures, failures[0]
+
+
+def head(address: str, key: str, length: int) -> bytes:
+    lines = [f"POST {address} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {key}"]
+    lines += ["Content-Type: application/json", f"Content-Length: {length}", "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def receive(connection: socket.socket) -> bytes:
+    """Return a whole answer, which tells its length: http.client would cost more than the service does."""
+    answer = connection.recv(65536)
+    while b"\r\n\r\n" not in answer:
+        answer += connection.recv(65536)
+    top, _, rest = answer.partition(b"\r\n\r\n")
+    length = int(LENGTH.search(top)[1])  # type: ignore[index]  # of a server that answers otherwise, fail
+    while len(rest) < length:
+        rest += connection.recv(65536)
+    return top + rest
 
 
 def dump(connection: psycopg.Connection[Any]) -> bytes:
@@ -106,7 +139,7 @@ def load(connection: psycopg.Connection[Any], rows: bytes) -> None:
 
 
 def empty(connection: psycopg.Connection[Any]) -> None:
-    connection.execute("TRUNCATE event, event_tally, event_delta, event_arrival")
+    connection.execute(f"TRUNCATE event, {', '.join(TABLES)}")
     connection.commit()
 
 
@@ -119,9 +152,9 @@ def service(dsn: str, folder: Path) -> Iterator[tuple[int, str]]:
     create = [*manage, "create_key", "bench", "--create", "--scopes", "events:write"]
     key = subprocess.run(create, env=environment, check=True, capture_output=True, text=True).stdout.strip()
     port = free_port()
-    granian = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--log-level", "warning"]
-    granian += ["--workers", "2", "--blocking-threads", "4", "service.wsgi:application"]
-    server = subprocess.Popen(granian, env=environment)
+    server = subprocess.Popen(
+        web.command(web.Address(host="127.0.0.1", port=port), workers=2, threads=THREADS), env=environment
+    )
     try:
         wait_for(port)
         yield port, key
@@ -148,26 +181,64 @@ def wait_for(port: int) -> None:
     raise TimeoutError("the service did not become ready")
 
 
-def measure(count: int, size: int, rounds: int) -> dict[str, float]:
-    http_rates, copy_rates, ratios = [], [], []
+@contextmanager
+def running() -> Iterator[tuple[str, int, str]]:
+    """Run Postgres and the service; yield the database's address, the service's port and a key."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
         with EmbeddedPostgres(folder) as server, service(server.dsn, folder) as (port, key):
-            for _ in range(rounds + 1):  # the first warms up
-                with psycopg.connect(server.dsn) as connection:
-                    empty(connection)
-                    bodies = batches(count, size)
-                    http_rates.append(count / seconds(lambda sent=bodies: send(port, key, sent)))
-                    rows = dump(connection)
-                    empty(connection)
-                    copy_rates.append(count / seconds(lambda c=connection, r=rows: load(c, r)))
-                    ratios.append(http_rates[-1] / copy_rates[-1])
+            yield server.dsn, port, key
+
+
+def measure(count: int, size: int, rounds: int) -> dict[str, float]:
+    http_rates, copy_rates, on_disk = [], [], {}
+    with running() as (dsn, port, key):
+        for _ in range(rounds + 1):  # the first warms up
+            with psycopg.connect(dsn) as connection:
+                empty(connection)
+                bodies = batches(count, size)
+                http_rates.append(count / seconds(lambda sent=bodies: send(port, key, sent, CONNECTIONS)))
+                on_disk = sizes(connection, count)
+                rows = dump(connection)
+                empty(connection)
+                copy_rates.append(count / seconds(lambda c=connection, r=rows: load(c, r)))
+    return told(size, "http_events_per_second", http_rates, "copy_rows_per_second", copy_rates) | on_disk
+
+
+def measure_one_by_one(count: int, rounds: int) -> dict[str, float]:
+    rates, empty_rates, on_disk = [], [], {}
+    with running() as (dsn, port, key):
+        for _ in range(rounds + 1):  # the first warms up
+            with psycopg.connect(dsn) as connection:
+                empty(connection)
+                bodies = batches(count, 1)
+                nothing = seconds(lambda sent=bodies: send(port, key, sent, CONNECTIONS_FOR_ONE, EMPTY))
+                empty_rates.append(count / nothing)
+                rates.append(count / seconds(lambda sent=bodies: send(port, key, sent, CONNECTIONS_FOR_ONE)))
+                on_disk = sizes(connection, count)
+    return told(1, "http_events_per_second", rates, "empty_view_per_second", empty_rates) | on_disk
+
+
+def sizes(connection: psycopg.Connection[Any], count: int) -> dict[str, float]:
+    """Return the bytes on disk of an event with its indexes, and of all that is kept beside it before it is folded."""
+    own = connection.execute("SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('event')").fetchone()
+    beside = connection.execute(
+        "SELECT sum(pg_total_relation_size(t::regclass)) FROM unnest(%s::text[]) AS t", [[*TABLES]]
+    )
+    return {
+        "bytes_per_event": round(int(own[0]) / count),  # type: ignore[index]  # a sum is one row
+        "bytes_beside": round(int(beside.fetchone()[0]) / count),  # type: ignore[index]
+    }
+
+
+def told(size: int, name: str, rates: list[float], against: str, others: list[float]) -> dict[str, float]:
+    ratios = [rate / other for rate, other in zip(rates[1:], others[1:], strict=True)]
     return {
         "batch": size,
-        "http_events_per_second": round(statistics.median(http_rates[1:])),
-        "copy_rows_per_second": round(statistics.median(copy_rates[1:])),
-        "ratio": round(statistics.median(ratios[1:]), 3),
+        name: round(statistics.median(rates[1:])),
+        against: round(statistics.median(others[1:])),
+        "ratio": round(statistics.median(ratios), 3),
     }
 
 
@@ -175,10 +246,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=50_000, help="a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch", type=int, nargs="*", default=[500, 50])
+    parser.add_argument("--batch", type=int, nargs="*", default=[500, 50, 1])
     arguments = parser.parse_args()
     for size in arguments.batch:
-        print(json.dumps(measure(arguments.events, size, arguments.rounds)), flush=True)
+        one_by_one = size == 1
+        count, rounds = arguments.events // (10 if one_by_one else 1), arguments.rounds
+        measured = measure_one_by_one(count, rounds) if one_by_one else measure(count, size, rounds)
+        print(json.dumps(measured), flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,24 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[str, Any] = {}
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """The parts of `application/problem+json` (RFC 9457) worth telling."""
+
+    title: str = ""
+    detail: str = ""
+    code: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.title, self.detail)))
+
+
+# A decoder is made here, for each type, since `decode(…, type=…)` first finds out what a type is. A thread that decodes
+# meanwhile, or a child that is forked meanwhile, reads what is not there yet, which is the end of the process.
+decode_meta = msgspec.json.Decoder(Meta).decode
+decode_problem = msgspec.json.Decoder(Problem).decode
+decode_result = msgspec.json.Decoder(Result).decode
+
+
 class Item(NamedTuple):
     """One event on its way: its place in what was handed to `send()`, itself and its JSON."""
 
@@ -46,21 +64,10 @@ def refused_of(part: Sequence[Item], errors: Sequence[Refusal]) -> Mapping[int, 
     return found
 
 
-class Problem(msgspec.Struct, frozen=True):
-    """The parts of `application/problem+json` (RFC 9457) worth telling."""
-
-    title: str = ""
-    detail: str = ""
-    code: str = ""
-
-    def __str__(self) -> str:
-        return ": ".join(filter(None, (self.title, self.detail)))
-
-
 def problem_of(body: bytes) -> Problem:
     """Return what a problem document says; an empty one when the body is anything else."""
     try:
-        return msgspec.json.decode(body, type=Problem)
+        return decode_problem(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return Problem()
 

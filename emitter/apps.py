@@ -14,6 +14,7 @@ class EmitterConfig(AppConfig):
         from emitter.complaints import complain
 
         register(checks.check_configuration)
+        register(checks.check_cost, deploy=True)
         register(checks.check_outbox_tables, Tags.database)
         setting_changed.connect(selection.forget, dispatch_uid="heliograph.forget")
         for connect in (receivers.connect, commands.wrap, tasks.connect, lifespan.connect, together.wrap):

@@ -103,10 +103,12 @@ def rows(using: str) -> Iterator[Line]:
         yield Line("outbox", "FAILED", f"{using!r}: {' '.join(str(error).split())}", todo)
         return
     age = f", the oldest for {str(found.oldest).partition('.')[0]}" if found.oldest is not None else ""
-    detail = f"{using!r}: {found.waiting} events wait{age}"
+    tried = f", tried {found.attempts} times at the most" if found.attempts else ""
+    detail = f"{using!r}: {found.waiting} events wait{age}{tried}"
     if found.oldest is not None and found.oldest >= LONG:
         todo = (
-            "Does the log heliograph say why? Does manage.py heliograph_relay run, or a process with a thread for it?"
+            "Does the log heliograph say why? Does manage.py heliograph_relay run, or a process with a thread for it? "
+            f"manage.py heliograph_outbox failing --database={using} lists what was tried in vain."
         )
         yield Line("outbox", "warning", detail, todo)
     else:

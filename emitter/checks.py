@@ -35,7 +35,7 @@ def check_configuration(**kwargs: Any) -> list[CheckMessage]:
         if not setting.good(setting.written)
     ]
     return [
-        *(bad or [*check_address(), *check_signals(), *check_patterns(), *check_cost(), *check_outbox()]),
+        *(bad or [*check_address(), *check_signals(), *check_patterns(), *check_outbox()]),
         *check_names(),
         *check_middleware(),
     ]
@@ -182,8 +182,11 @@ def check_outbox_tables(databases: Sequence[str] | None = None, **kwargs: Any) -
     ]
 
 
-def check_cost() -> Iterator[CheckMessage]:
-    """Tell which models Django would delete in one statement, if nobody listened."""
+def check_cost(**kwargs: Any) -> Iterator[CheckMessage]:
+    """Tell which models Django would delete in one statement, if nobody listened.
+
+    For ``check --deploy``: elsewhere each command would print it, as Django does with all that its checks find.
+    """
     slowed = sorted(model._meta.label for model in selection.models() if loses_fast_delete(model))
     if slowed:
         yield Info(

@@ -12,7 +12,7 @@ import msgspec
 from emitter import filelock, records
 from emitter.event import uuid7
 from emitter.parking import Parked, ParkedFile
-from emitter.segments import COUNTERS, EVENTS, LOCK, Folder, State, segment_number
+from emitter.segments import COUNTERS, EVENTS, LOCK, Folder, State, decode_state, segment_number
 
 
 def own(path: Path, *, make: bool = True) -> Folder | None:
@@ -86,7 +86,7 @@ def count(folder: Path) -> int:
     """Return how many events are still to be sent. Reads all of them."""
     state = State()
     with suppress(OSError, msgspec.MsgspecError, ValueError):
-        state = msgspec.json.decode((folder / COUNTERS).read_bytes(), type=State)
+        state = decode_state((folder / COUNTERS).read_bytes())
     found = 0
     for path in folder.glob(f"*{EVENTS}"):
         number = segment_number(path.name)

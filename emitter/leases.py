@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DurationField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models import DurationField, ExpressionWrapper, F, Max, Q, QuerySet
 from django.db.models.functions import Now
 
 from emitter.models import DeadLetter, Waiting
@@ -36,14 +36,18 @@ class Claim:
         return Waiting.objects.using(self.using).filter(pk__in=found, lease=self.token)
 
 
-def claim(using: str, size: int, seconds: float, *, is_early: bool = False) -> Claim:
+def claim(using: str, size: int, seconds: float, *, is_retry: bool = False, is_early: bool = False) -> Claim:
     """Claim up to ``size`` rows, the oldest that nobody has, for ``seconds``.
 
-    Those that were given back wait for their time, unless this ``is_early``.
+    Those that were given back are claimed apart from others, if this ``is_retry``: the least tried first, half as many
+    at once after each attempt. They wait for their time, unless this ``is_early``.
     """
     made = Claim(using=using, token=uuid4(), events={})
+    rows = available(using, is_early=is_early)
+    rows = rows.filter(attempts__gt=0).order_by("attempts", "pk") if is_retry else rows.filter(attempts=0)
     with transaction.atomic(using=using):
-        events = dict(available(using, is_early=is_early).values_list("pk", "event")[:size])
+        found = enumerate(rows.values_list("pk", "event", "attempts")[:size])
+        events = {key: event for place, (key, event, tried) in found if place < max(1, size >> tried)}
         if not events:
             return made
         claimed = Waiting.objects.using(using).filter(pk__in=list(events))
@@ -110,11 +114,12 @@ def drop(using: str, letters: "QuerySet[DeadLetter]") -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What an outbox holds; ``oldest`` is None when nothing waits."""
+    """What an outbox holds; ``attempts`` is of the row that failed most often, ``oldest`` None when nothing waits."""
 
     waiting: int
     leased: int
     retried: int
+    attempts: int
     oldest: timedelta | None
     dead: int
 
@@ -126,6 +131,7 @@ def summary(using: str) -> Summary:
         waiting=rows.count(),
         leased=rows.filter(lease__isnull=False, available_at__gt=Now()).count(),
         retried=rows.filter(attempts__gt=0).count(),
+        attempts=rows.aggregate(most=Max("attempts"))["most"] or 0,
         oldest=rows.order_by("pk").annotate(age=age).values_list("age", flat=True).first(),
         dead=DeadLetter.objects.using(using).count(),
     )

@@ -11,8 +11,8 @@ class Waiting(models.Model):
     """An event of the outbox. It is inserted by SQL, with nothing but `event`: see `emitter.outbox`.
 
     The primary key is the only index, and serves all: a relay claims in its order, and decides by it. Rows that it has
-    to skip are those that relays have or gave back, some batches at the most. Another index would cost each insert,
-    and each claim its HOT update.
+    to skip are those that relays have or gave back, some batches at the most. Another index would cost each insert
+    and each claim.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -31,7 +31,8 @@ DEADLOCK = 1213  # ER_LOCK_DEADLOCK: InnoDB has rolled back all of the transacti
 
 NOT_ASCII = re.compile(r"[^\0-\x7f]")
 
-# Of this process: "outbox", rows written, and "outbox_failed", events that leave from memory instead.
+# Of this process: "outbox", rows written; "outbox_failed", events that leave from memory instead; "dead_letters", rows
+# that it relayed and the service refused.
 counts: Counter[str] = Counter()
 
 # Whether what runs now is our own work on a project's database, of which nothing is told.

@@ -1,6 +1,7 @@
 """The way out of this process: its one worker, what is brought to that, and its relays, made as the settings say."""
 
 import platform
+import sys
 import threading
 import time
 from collections import Counter
@@ -88,14 +89,14 @@ def make_worker() -> Worker:
             unsent=unnumbered_counts,
         ),
     )
-    ends.before(made.close)
+    ends.before(close)
     ends.warn_without_threads()
     return made
 
 
 def unnumbered_counts() -> dict[str, int]:
     """Return how much was seen and has no sequence number, by reason; ``outbox`` are those that are rows."""
-    return {**counts, **privacy.counts, "outbox": outbox.counts["outbox"]}
+    return {**counts, **privacy.counts, **{name: outbox.counts[name] for name in ("outbox", "dead_letters")}}
 
 
 @cache
@@ -178,9 +179,22 @@ def make_relay(using: str, poll: float) -> "Relay":
 
 
 def close() -> None:
-    """Send what was captured, for as long as an exit may take, and take no more: this process is about to end."""
-    if _worker is not None:
-        _worker.close()
+    """Send what was captured, for as long as an exit may take, and take no more: this process is about to end.
+
+    The worker and the relays have the same seconds.
+    """
+    if _worker is None:  # which whoever starts a relay has started before
+        return
+    deadline = time.monotonic() + conf.shutdown_timeout
+    threads = stop_relays(conf.shutdown_timeout)
+    _worker.close(conf.shutdown_timeout)
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def stop_relays(seconds: float) -> "list[threading.Thread]":
+    relay = sys.modules.get("emitter.relay")
+    return [] if relay is None else relay.stop(seconds)
 
 
 def flush(timeout: float = 5.0) -> bool:

@@ -31,6 +31,9 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     event: msgspec.Raw
 
 
+decode_parked = msgspec.json.Decoder(Parked).decode
+
+
 def parked(event: bytes, code: str, detail: str = "", status: int | None = None) -> Parked:
     moment = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return Parked(time=moment, code=code, detail=detail, status=status, event=msgspec.Raw(event))
@@ -108,7 +111,7 @@ def _items(data: bytes) -> list[Parked]:
     items = []
     for record in records.intact(data):
         try:
-            items.append(msgspec.json.decode(record.payload, type=Parked))
+            items.append(decode_parked(record.payload))
         except (msgspec.MsgspecError, ValueError):
             continue
     return items

@@ -65,11 +65,19 @@ def emit_relation(
         data={
             "field": None if each is None else f"{serialization.label(each.model)}.{each.name}",
             "op": operation,
+            "model": serialization.label(other),
             "pks": keys,
             "reverse": reverse,
+            **kind_of(through, each),
         },
         using=using,
     )
+
+
+def kind_of(through: type[Model], each: Any) -> dict[str, Any]:
+    """Return what a reader has to know of a relation to rebuild it: who shares it, and which rows hold it."""
+    told: dict[str, Any] = {"symmetrical": True} if each is not None and each.remote_field.symmetrical else {}
+    return told if through._meta.auto_created else told | {"through": serialization.label(through)}
 
 
 def note_cleared(through: type[Model], instance: Model, reverse: bool, using: str) -> None:

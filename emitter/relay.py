@@ -1,32 +1,33 @@
 """Send what waits in an outbox, batch by batch, and have it decided there what the service said.
 
 Knows leases and a transport; not what an event is about. No transaction is open while it sends. Nothing is given up: a
-row leaves when the service has taken its event, or as a dead letter when it has refused it.
+row leaves when the service has taken its event, or as a dead letter when it has refused it. Where the service fails:
+
+- Every failure is followed by a wait: exponential, with full jitter, and at least what Retry-After asked for.
+- After each failure in a row half as many rows are tried, and after a success all again.
+- Rows that failed come back apart from others, the least tried first, half as many at once after each failure: what
+  the service fails on is alone at last. While others arrive it waits for itself, and holds up none of them.
 """
 
-import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from emitter import ends, leases, outbox
+from emitter import forks, leases, outbox
 from emitter.complaints import complain, logger
-from emitter.conf import conf
 from emitter.event import Event, Result
 from emitter.exceptions import PermanentError, TemporaryError
 from emitter.leases import Claim
 from emitter.retry import RETRY, Retry
 
-POLL = 60.0  # seconds after which a thread looks for what others left: what its own process commits wakes it
+POLL = 60.0  # seconds after which a relay looks for what others left: what its own process commits wakes it
 IDLE = 5.0  # seconds after which its connection is closed
 SLOWLY = 60.0  # seconds between attempts while the service refuses all, as it does with a wrong key
 ABOUT_EVENTS = frozenset({400, 413, 422})  # answers to a batch that are about what is in it, and not about who sends it
-
-counts: Counter[str] = Counter()  # of this process: "relayed", "dead_letters"
+TOO_MANY = 429  # an answer to who sends, whatever it was
 
 
 class Transport(Protocol):
@@ -39,6 +40,28 @@ class Stored(Event):
     """An event as it comes from the outbox: what it tells stays the text that it is."""
 
     data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+decode_stored = msgspec.json.Decoder(Stored).decode
+
+
+class Lane:
+    """How often in a row rows of one kind have failed, and when the next of them may be tried."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._due_at = 0.0
+
+    @property
+    def waits(self) -> float:
+        """Seconds until the next try."""
+        return max(0.0, self._due_at - time.monotonic())
+
+    def rest(self, seconds: float) -> None:
+        self._due_at = time.monotonic() + seconds
+
+    def clear(self) -> None:
+        self.failures, self._due_at = 0, 0.0
 
 
 class Relay:
@@ -70,8 +93,9 @@ class Relay:
         self._is_woken = self._is_stopped = False
         self._asked = self._emptied = 0  # how often flush() was called, and which of these calls have been answered
         self._deadline: float | None = None  # when a stopped relay stops trying to send the rest
-        self._retry_at = 0.0  # when what couldn't be sent is due, by the monotonic clock
-        self.failures = 0  # in a row
+        self._fresh, self._failing = Lane(), Lane()  # rows that never failed, and those that did
+        self._owes = False  # whether something that couldn't be sent may still wait
+        self._is_back = False  # whether the service was away, and what failed meanwhile needn't wait for its time
         self.pause = 0.0  # seconds, after a failure
 
     def wake(self) -> None:
@@ -101,66 +125,99 @@ class Relay:
         with leases.connected(self.using) as connection, outbox.at_work():
             while not self._is_over():
                 asked = self._begin()
-                number = self.step()
-                if self.failures:
+                is_more = self.step()
+                if self._fresh.waits:
                     connection.close()  # the next attempt has a new one, should this one be to blame
-                    self._wait(self.pause, asked)
-                elif number < self._batch_size:
+                    self._wait(self._fresh.waits, asked)
+                elif not is_more:
                     self._idle(asked, connection.close)
 
     def drain(self) -> bool:
-        """Relay all that no other relay has, at once; False when it couldn't be sent."""
+        """Relay all that no other relay has, at once, up to the first failure; False when there was one."""
+        self._fresh, self._failing, self._owes = Lane(), Lane(), False
         with leases.connected(self.using), outbox.at_work():
-            while self.step(is_early=True) and not self.failures and not self._is_stopped:
-                pass
-            return not self.failures
+            for lane in (self._fresh, self._failing):
+                while not self._owes and not self._is_stopped and self._take(lane, is_early=True):
+                    pass
+            return not self._owes
 
-    def step(self, *, is_early: bool = False) -> int:
-        """Relay one batch, and return how many rows it had. ``failures`` and ``pause`` tell how it went."""
+    def step(self) -> bool:
+        """Relay a batch that never failed, and one that did, of what is due; say whether there may be more at once."""
+        is_more = self._take(self._fresh)
+        return self._take(self._failing) or is_more
+
+    def _take(self, lane: Lane, *, is_early: bool = False) -> bool:
+        """Relay a batch of a lane, if one is due, and say whether there may be more of it at once."""
+        if lane.waits and not is_early:
+            return False
+        is_retry = lane is self._failing
+        size = self._batch_size if is_retry else max(1, self._batch_size >> lane.failures)
+        is_early = is_early or self._is_back
         try:
-            claimed = leases.claim(self.using, self._batch_size, self._lease, is_early=is_early)
+            claimed = leases.claim(self.using, size, self._lease, is_retry=is_retry, is_early=is_early)
             if claimed.events:
-                self._relay(claimed)
-            elif time.monotonic() < self._retry_at:  # what it gave back is still to be sent
-                self.pause = self._retry_at - time.monotonic()
-            else:
-                self.failures = 0
+                return self._relay(claimed, lane) and (is_retry or len(claimed.events) == size)
+            if is_retry:
+                self._find_none()
         except Exception as error:  # noqa: BLE001  # of the database: a relay has nobody to raise it to
-            self._failed("relay", f"The outbox of the database {self.using!r} can't be relayed", error)
-            return 0
-        return len(claimed.events)
+            self._failed(self._fresh, "relay", f"The outbox of the database {self.using!r} can't be relayed", error)
+            self._rest(self._fresh, self._failing)
+        return False
 
-    def _relay(self, claimed: Claim) -> None:
+    def _find_none(self) -> None:
+        """Look again soon for what this relay gave back, as clocks differ; else for what others did."""
+        self._failing.failures = 0
+        self._failing.rest(IDLE if self._owes else POLL)
+        self._owes = self._is_back = False
+
+    def _relay(self, claimed: Claim, lane: Lane) -> bool:
+        is_about_all = lane is self._fresh
         try:
             events, refused = decoded(claimed)
             refused |= self._sent(events)
         except TemporaryError as error:
-            self._failed("unreachable", f"Events wait in the outbox for the service: {error}", after=error.retry_after)
+            is_about_all |= error.retry_after is not None or error.status == TOO_MANY
+            self._failed(lane, *self._complaint(claimed, error, is_about_all), after=error.retry_after)
         except PermanentError as error:
-            self._failed("rejected", f"Events wait in the outbox, the service refuses all: {error}", at_least=SLOWLY)
+            is_about_all = True
+            message = f"Events wait in the outbox, the service refuses all: {error}"
+            self._failed(lane, "rejected", message, at_least=SLOWLY)
         except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the events
-            self._failed("fault", "Events wait in the outbox for a fault in the emitter to be mended", error)
+            self._failed(lane, "fault", "Events wait in the outbox for a fault in the emitter to be mended", error)
         else:
             self._settle(claimed, refused)
-            return
-        self._retry_at = time.monotonic() + self.pause
+            self._arrived(lane)
+            return True
         leases.give_back(claimed, self.pause)
+        self._rest(*((self._fresh, self._failing) if is_about_all else (lane,)))
+        return False
 
     def _settle(self, claimed: Claim, refused: Mapping[int, tuple[str, str]]) -> None:
         late = leases.settle(claimed, refused)
-        if self.failures:
-            logger.info("Events of the outbox are arriving again.")
-        self.failures = 0
-        counts["relayed"] += len(claimed.events) - len(refused)
-        counts["dead_letters"] += len(refused)
+        outbox.counts["dead_letters"] += len(refused)
         if refused:
             codes = ", ".join(sorted({code for code, _ in refused.values()}))
             complain("refused", f"{len(refused)} events are dead letters ({codes}): see manage.py heliograph_outbox")
         if late:
             complain("lease", f"{late} events were sent twice, as HELIOGRAPH_OUTBOX_LEASE ended before the answer came")
 
+    def _arrived(self, lane: Lane) -> None:
+        if self._fresh.failures:
+            logger.info("Events of the outbox are arriving again.")
+            self._is_back = True
+            self._failing.clear()
+            self._fresh.clear()
+        lane.clear()
+
+    def _complaint(self, claimed: Claim, error: TemporaryError, is_about_all: bool) -> tuple[str, str]:
+        if is_about_all or self._fresh.failures or len(claimed.events) > 1:
+            return "unreachable", f"Events wait in the outbox for the service: {error}"
+        told = f"An event waits in the outbox: the service fails on it, and takes others. {error}"
+        return "poison", f"{told} See manage.py heliograph_outbox failing"
+
     def _failed(
         self,
+        lane: Lane,
         problem: str,
         message: str,
         error: Exception | None = None,
@@ -169,8 +226,13 @@ class Relay:
         at_least: float = 0,
     ) -> None:
         complain(problem, message, error)
-        self.pause = max(at_least, self._retry.delay(self.failures, after))
-        self.failures += 1
+        self.pause = max(at_least, self._retry.delay(lane.failures, after))
+        self._owes, self._is_back = True, False
+        lane.failures += 1
+
+    def _rest(self, *lanes: Lane) -> None:
+        for each in lanes:
+            each.rest(self.pause)
 
     def _sent(self, events: Mapping[int, Event]) -> dict[int, tuple[str, str]]:
         """Send events, and return why some were refused. What the service won't take as a whole goes in halves."""
@@ -204,17 +266,18 @@ class Relay:
     def _is_over(self) -> bool:
         with self._changed:
             late = self._deadline is None or time.monotonic() >= self._deadline
-            return self._is_stopped and (late or not self._is_woken or self.failures > 0)
+            return self._is_stopped and (late or not self._is_woken or self._fresh.failures > 0)
 
     def _idle(self, asked: int, close: Callable[[], None]) -> None:
-        """Wait until woken, for as long as ``poll``; then let a batch gather."""
+        """Wait until woken, for as long as ``poll``, or until what failed is due; then let a batch gather."""
         with self._changed:
-            self._emptied = asked
+            self._emptied = self._emptied if self._owes else asked
             self._changed.notify_all()
-        brief = min(self._poll, IDLE)
-        if not self._wait(brief, asked, is_wakeful=True) and self._poll > brief:
+        seconds = min(self._poll, self._failing.waits)
+        brief = min(seconds, IDLE)
+        if not self._wait(brief, asked, is_wakeful=True) and seconds > brief:
             close()
-            self._wait(self._poll - brief, asked, is_wakeful=True)
+            self._wait(seconds - brief, asked, is_wakeful=True)
         if self._is_woken:
             self._wait(self._interval, asked)
 
@@ -232,7 +295,7 @@ def decoded(claimed: Claim) -> tuple[dict[int, Event], dict[int, tuple[str, str]
     unreadable: dict[int, tuple[str, str]] = {}
     for key, text in claimed.events.items():
         try:
-            events[key] = msgspec.json.decode(text, type=Stored)
+            events[key] = decode_stored(text)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             unreadable[key] = ("unreadable", f"The row holds no event: {error}")
     return events, unreadable
@@ -270,24 +333,20 @@ class Threads:
     def __init__(self) -> None:
         self._begin()
         self._inherited: list[object] = []
-        if hasattr(os, "register_at_fork"):  # not on Windows, which can't fork
-            os.register_at_fork(after_in_child=self._begin_in_child)
+        forks.in_child(self._begin_in_child)
 
     def _begin(self) -> None:
-        self._pid = os.getpid()
         self._lock = threading.RLock()  # a signal handler may save a model while its own thread is in here
         self._relays: dict[str, tuple[Relay, threading.Thread]] = {}
 
     def _begin_in_child(self) -> None:
         # Kept for ever: to let go of a connection that is the parent's would close it.
         self._inherited.append(self._relays)
-        counts.clear()
         self._begin()
 
     def wake(self, using: str, make: Callable[[], Relay]) -> None:
         """Wake the relay of a database; start it if there is none."""
-        if self._pid != os.getpid():  # uWSGI forks without calling Python's hooks, unless told to
-            self._begin_in_child()
+        forks.notice()
         found = self._relays.get(using)
         if found is None or not found[1].is_alive():
             found = self._start(using, make)
@@ -304,24 +363,20 @@ class Threads:
             return found
 
     def flush(self, timeout: float) -> bool:
+        forks.notice()
         deadline = time.monotonic() + timeout
         return all(relay.flush(max(0.0, deadline - time.monotonic())) for relay, _ in list(self._relays.values()))
 
-    def close(self, timeout: float | None = None) -> None:
-        """Let all have up to ``timeout`` seconds to send the rest; what is left waits in the database. Idempotent."""
-        if self._pid != os.getpid():
-            return
-        seconds = conf.shutdown_timeout if timeout is None else timeout
-        deadline = time.monotonic() + seconds
+    def stop(self, seconds: float) -> list[threading.Thread]:
+        """Let all have up to so many seconds to send the rest, and return their threads; what is left stays a row."""
+        forks.notice()
         stopped, self._relays = self._relays, {}
         for relay, _ in stopped.values():
             relay.stop(seconds)
-        for _, thread in stopped.values():
-            thread.join(max(0.0, deadline - time.monotonic()))
+        return [thread for _, thread in stopped.values()]
 
 
 threads = Threads()
 wake = threads.wake
 flush = threads.flush
-close = threads.close
-ends.before(close)
+stop = threads.stop

@@ -52,6 +52,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(SpooledEvent).decode
+decode_state = msgspec.json.Decoder(State).decode
 
 
 class Folder:
@@ -124,7 +125,7 @@ class Folder:
 
     def _state(self) -> State:
         try:
-            return msgspec.json.decode((self.path / COUNTERS).read_bytes(), type=State)
+            return decode_state((self.path / COUNTERS).read_bytes())
         except FileNotFoundError:
             return State()
         except (msgspec.MsgspecError, ValueError):

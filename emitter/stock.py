@@ -19,7 +19,7 @@ from emitter.event import Event, Telemetry
 from emitter.parking import ParkedInMemory
 from emitter.segments import Folder
 from emitter.spool import Spool
-from emitter.tally import About, Tally
+from emitter.tally import About, Tally, is_empty
 
 BATCH_BYTES = 4 * 1024 * 1024  # of events in memory, which a request of 5 MiB surely holds
 
@@ -159,7 +159,7 @@ class Stock:
             return
         with self.disk:
             telemetry = self.telemetry()
-            if telemetry.captured and not _is_same(telemetry, self._saved):
+            if not is_empty(telemetry) and not _is_same(telemetry, self._saved):
                 self._saved = telemetry
                 self.spool.save(telemetry)
 

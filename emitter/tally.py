@@ -71,11 +71,17 @@ class Tally:
 
     def is_news(self, telemetry: Telemetry) -> bool:
         """Whether it says anything that the last one which was answered did not."""
-        empty = not (telemetry.captured or telemetry.unsent)
-        return not empty and (self._told is None or replace(telemetry, time=self._told.time) != self._told)
+        return not is_empty(telemetry) and (
+            self._told is None or replace(telemetry, time=self._told.time) != self._told
+        )
 
     def told(self, telemetry: Telemetry) -> None:
         self._told = telemetry
+
+
+def is_empty(telemetry: Telemetry) -> bool:
+    """Tell whether nothing was seen yet, with a number or without."""
+    return not (telemetry.captured or telemetry.unsent)
 
 
 def of_the_dead(telemetry: Telemetry, *, spooled: int, lost: Mapping[str, int] | None = None) -> Telemetry:

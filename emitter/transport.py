@@ -21,7 +21,7 @@ import msgspec
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Url, parse_url
 
-from emitter.answers import Item, Meta, all_refused, problem_of, redirection_of, refused_of
+from emitter.answers import Item, Meta, all_refused, decode_meta, decode_result, problem_of, redirection_of, refused_of
 from emitter.connection import LONGEST_ANSWER, Answer, Connection
 from emitter.event import EncodingErrors, Event, Limits, Refusal, Result, Telemetry, encode
 from emitter.exceptions import ConfigurationError, DeliveryError, PermanentError, TemporaryError
@@ -148,7 +148,7 @@ class HttpTransport:
         if answer.status != 200:
             raise self._failure("meta/", answer)
         try:
-            meta = msgspec.json.decode(answer.body, type=Meta)
+            meta = decode_meta(answer.body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise TemporaryError(self._strange("meta/"), status=answer.status) from error
         self._allowance.told(meta.limits)
@@ -228,7 +228,7 @@ class HttpTransport:
         untold, nor sent for ever.
         """
         try:
-            result = msgspec.json.decode(body, type=Result)
+            result = decode_result(body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise TemporaryError(self._strange("events/")) from error
         refused = refused_of(part, result.errors)

@@ -232,7 +232,7 @@ class Worker:
         if stock.estate is not None:
             stock.estate.leave(remove=False)
         telemetry = stock.telemetry(ended=True)
-        if telemetry.captured and (done < len(left) or stock.tally.is_news(telemetry) or spool.has_more):
+        if done < len(left) or stock.tally.is_news(telemetry) or spool.has_more:
             spool.save(telemetry, sync=True)
             spool.close(remove=False)
         else:

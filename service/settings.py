@@ -183,6 +183,7 @@ SPECTACULAR_SETTINGS = {
     "SORT_OPERATION_PARAMETERS": False,
     "TAGS": [
         {"name": "events", "description": "Send events and read them back."},
+        {"name": "objects", "description": "What happened to one object, and how it was at a moment."},
         {"name": "emitters", "description": "The processes that send, what they lost and what is missing of theirs."},
         {"name": "meta", "description": "What this service takes."},
     ],

@@ -1,9 +1,11 @@
 """Read a request's body within its limits. Knows nothing of what it holds."""
 
 import gzip
+import sys
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from io import BytesIO
+from typing import BinaryIO, cast
 
 from django.http import HttpRequest
 
@@ -11,7 +13,15 @@ from service.api import limits
 from service.api.draining import body_stream
 from service.api.problems import Problem
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 JSON = "application/json"
+# 8 MiB, as RFC 9659 wants of HTTP: a frame of a few bytes may ask its reader for a window of gigabytes.
+ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
+ZSTD_FRAMES = 10_000
 
 
 class BodyProblem(Problem):
@@ -60,19 +70,20 @@ def check_media_type(request: HttpRequest, known: Collection[str]) -> None:
 def read(request: HttpRequest) -> bytes:
     """Return the body of ``request`` with its Content-Encoding undone.
 
-    Raises `TooLarge` before more than a limit is held in memory, `UnsupportedMedia` for another encoding than
-    gzip, `Malformed` for gzip that is broken or cut off.
+    Raises `TooLarge` before more than a limit is held in memory, `UnsupportedMedia` for an encoding that isn't in
+    `ENCODINGS`, `Malformed` for a body that is broken or cut off.
     """
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in {"gzip", "identity"}:
+    encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+    if encoding == "identity":
+        return read_wire(request)
+    if encoding not in ENCODINGS:
         raise UnsupportedMedia(
             "unsupported_encoding",
-            f"Content-Encoding {encoding!r}: send gzip or none.",
+            f"Content-Encoding {encoding!r}: send {', '.join(ENCODINGS)} or none.",
             field="Content-Encoding",
-            headers={"Accept-Encoding": "gzip"},
+            headers={"Accept-Encoding": ", ".join(ENCODINGS)},
         )
-    wire = read_wire(request)
-    return inflate(wire) if encoding == "gzip" else wire
+    return inflate(read_wire(request), encoding)
 
 
 def read_wire(request: HttpRequest) -> bytes:
@@ -90,15 +101,33 @@ def read_wire(request: HttpRequest) -> bytes:
     return body
 
 
-def inflate(wire: bytes) -> bytes:
-    """Undo gzip, stopping at the limit: a bomb costs no more than an honest body."""
+def open_gzip(wire: BytesIO) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(wire))
+
+
+def open_zstd(wire: BytesIO) -> BinaryIO:
+    """Raise `Malformed` for so many frames that going from one to the next would take seconds."""
+    rest, frames = wire.getbuffer(), 0
+    while rest:
+        frames += 1
+        if frames > ZSTD_FRAMES:
+            raise Malformed("bad_zstd", f"The zstd body has over {ZSTD_FRAMES} frames. Compress it in one.")
+        rest = rest[zstd.get_frame_size(rest) :]
+    return cast("BinaryIO", zstd.open(wire, options=ZSTD_OPTIONS))
+
+
+ENCODINGS: dict[str, Callable[[BytesIO], BinaryIO]] = {"gzip": open_gzip, "zstd": open_zstd}
+
+
+def inflate(wire: bytes, encoding: str) -> bytes:
+    """Undo one of `ENCODINGS`, stopping at the limit: a bomb costs no more than an honest body."""
     try:
-        with gzip.open(BytesIO(wire)) as file:
+        with ENCODINGS[encoding](BytesIO(wire)) as file:
             inflated = file.read(limits.INFLATED_BYTES + 1)
     except EOFError as error:
-        raise Malformed("bad_gzip", "The gzip body is cut off. Send it again.") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise Malformed("bad_gzip", f"The body says gzip and isn't: {error}.") from error
+        raise Malformed(f"bad_{encoding}", f"The {encoding} body is cut off. Send it again.") from error
+    except (gzip.BadGzipFile, zlib.error, zstd.ZstdError) as error:
+        raise Malformed(f"bad_{encoding}", f"The body says {encoding} and isn't: {error}.") from error
     if len(inflated) > limits.INFLATED_BYTES:
         raise too_large("inflated body", limits.INFLATED_BYTES)
     return inflated

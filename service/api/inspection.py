@@ -87,7 +87,7 @@ def first_fault(raw: bytes) -> Fault | None:
 def decode(raw: bytes) -> object:
     """Decode JSON leniently: what isn't a storable number becomes a `BadNumber`, lone surrogates stay.
 
-    Raises RecursionError for absurd nesting.
+    Raises ValueError for what isn't JSON, RecursionError for absurd nesting.
     """
     return json.loads(raw.decode(), parse_int=integer, parse_float=real, parse_constant=constant)
 

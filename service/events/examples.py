@@ -1,5 +1,7 @@
 """The events that the API's documentation shows, so that each page of it tells the same story."""
 
+import json
+
 from drf_spectacular.utils import OpenApiExample
 
 # The Swagger page puts a fresh id and time in their place, so that trying an example stores an event.
@@ -34,6 +36,9 @@ REQUEST = OpenApiExample("An order was paid", value=PAID, request_only=True)
 ONE = OpenApiExample("An order was paid", value=PAID, request_only=True, media_type="application/cloudevents+json")
 # The generator makes an array of it.
 BATCH = OpenApiExample("A batch of one", value=PAID, request_only=True, media_type="application/cloudevents-batch+json")
+LINES = OpenApiExample(
+    "A line", value=json.dumps(PAID, separators=(",", ":")), request_only=True, media_type="application/x-ndjson"
+)
 RESPONSE = OpenApiExample(
     "An order was paid",
     value={**PAID, "recordedtime": RECORDED_TIME},

@@ -7,8 +7,10 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q
 
 DOUBLE_DIGITS = 15  # of any number that a double gives back as they were
 
@@ -45,6 +47,12 @@ def real(text: str) -> float | Decimal:
     number = float(text)
     same = len(text) <= DOUBLE_DIGITS or Decimal(repr(number)) == Decimal(text)
     return number if same else Decimal(text)
+
+
+# What an event names that isn't about one object, as numbers: migrations/0005_objects.py.
+NAMED_ONE = Func("project_id", "data", function="event_named_one", output_field=models.BigIntegerField())
+NAMED_MANY = Func("project_id", "data", function="event_named_many", output_field=ArrayField(models.BigIntegerField()))
+NAMES_OBJECTS = Q(data__model__isnull=False)
 
 
 class Event(models.Model):
@@ -88,6 +96,15 @@ class Event(models.Model):
             models.Index("project_id", "type", "id", name="event_type"),
             # All of one trace, which few events have.
             models.Index("project_id", "trace_id", "id", condition=Q(trace_id__isnull=False), name="event_trace"),
+            # The effects of one event.
+            models.Index(
+                "project_id", "causation_id", "id", name="event_causation", condition=Q(causation_id__isnull=False)
+            ),
+            # What bulk calls and changes of relations did to one object, in order: those that name it alone, and, by
+            # another number, those that don't name all rows they wrote.
+            models.Index(F("project_id"), NAMED_ONE, F("id"), name="event_named_one", condition=NAMES_OBJECTS),
+            # The same for those that name it among others. With a pending list, each search would read that first.
+            GinIndex(NAMED_MANY, name="event_named_many", fastupdate=False, condition=NAMES_OBJECTS),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 """Write events."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from uuid import UUID
@@ -10,7 +10,11 @@ from django.db import DataError, IntegrityError, connection
 
 from service.api.problems import Unavailable
 
-STORE = "SELECT store_events(%s, %s::jsonb)"  # its SQL: migrations/0003_delta_arrival.py
+STORE = "store_events(%s, %s::jsonb)"  # its SQL: migrations/0003_delta_arrival.py
+FIND = """
+    SELECT event.id::text
+    FROM jsonb_to_recordset(%s::jsonb) AS row (id uuid) JOIN event ON event.project_id = %s AND event.id = row.id
+"""
 
 
 class NoPartition(Unavailable):
@@ -42,28 +46,47 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True, eq=False):
 
 
 def store(project_id: int, rows: Sequence[Row]) -> set[str]:
-    """Store ``rows`` in one statement and return the ids that were new; the others are there already.
+    """Store ``rows`` and return the ids that were new; the others are there already. See `store_all`."""
+    return store_all({project_id: rows})[project_id] if rows else set()
+
+
+def store_all(rows: Mapping[int, Sequence[Row]]) -> dict[int, set[str]]:
+    """Store the rows of each project in one statement, and return the ids that were new.
 
     With them goes a `Tally` for each emitter, of the numbers that were new, a `Delta` for each hour and kind, and one
-    `Arrival`. Committed on return, unless the caller holds a transaction. All rows go as one JSON document in one
-    parameter, which was the fastest of the ways measured (benchmarks/ingest.py). They are sorted by id, so that two
-    writers of the same ids wait for each other instead of deadlocking.
+    `Arrival`. Committed on return, unless the caller holds a transaction. All rows of a project go as one JSON
+    document in one parameter, which was the fastest of the ways measured (benchmarks/ingest.py). They are sorted by
+    project and id, so that two writers of the same ids wait for each other instead of deadlocking.
 
     Raises DataError when Postgres can't hold one of the rows, `NoPartition` when one has none; then none is stored.
     """
-    if not rows:
-        return set()
-    document = msgspec.json.encode(sorted(rows, key=attrgetter("id"))).decode()
+    projects = sorted(rows)
+    parameters = [each for project_id in projects for each in (project_id, document(rows[project_id]))]
     with connection.cursor() as cursor:
         try:
-            cursor.execute(STORE, [project_id, document])
+            cursor.execute(f"SELECT {', '.join([STORE] * len(projects))}", parameters)
         except IntegrityError as error:  # no other constraint can be broken here
             raise NoPartition from error
-        (stored,) = cursor.fetchone()
-        return set(stored)
+        stored = cursor.fetchone()
+        return {project_id: set(ids) for project_id, ids in zip(projects, stored, strict=True)}
 
 
-def store_each(project_id: int, rows: Sequence[Row]) -> tuple[set[str], set[Row]]:
+def would_store(project_id: int, rows: Sequence[Row]) -> set[str]:
+    """Return the ids that `store` would find new now; store nothing. Raises DataError as it does."""
+    if not rows:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(FIND, [document(rows), project_id])
+        return {row.id for row in rows} - {stored for (stored,) in cursor.fetchall()}
+
+
+def document(rows: Sequence[Row]) -> str:
+    return msgspec.json.encode(sorted(rows, key=attrgetter("id"))).decode()
+
+
+def store_each(
+    project_id: int, rows: Sequence[Row], store: Callable[[int, Sequence[Row]], set[str]] = store
+) -> tuple[set[str], set[Row]]:
     """Store ``rows`` and return the ids that were new and the rows that Postgres can't hold.
 
     One statement as long as all is well; else the rows are halved until the bad ones stand alone.
@@ -74,6 +97,6 @@ def store_each(project_id: int, rows: Sequence[Row]) -> tuple[set[str], set[Row]
         if len(rows) == 1:
             return set(), {rows[0]}
     middle = len(rows) // 2
-    stored, refused = store_each(project_id, rows[:middle])
-    more_stored, more_refused = store_each(project_id, rows[middle:])
+    stored, refused = store_each(project_id, rows[:middle], store)
+    more_stored, more_refused = store_each(project_id, rows[middle:], store)
     return stored | more_stored, refused | more_refused

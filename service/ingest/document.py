@@ -1,17 +1,21 @@
-"""From a body to the JSON of its events, which `wire` reads one by one."""
+"""From a request to the JSON of its events, which `wire` reads one by one."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
+from django.http import HttpRequest
 from msgspec import UNSET, Raw, UnsetType
 
-from service.api import inspection, limits
+from service.api import body, inspection, limits
 from service.api.body import JSON, Malformed, TooLarge
+from service.ingest import binary
 
 ONE = "application/cloudevents+json"
 MANY = "application/cloudevents-batch+json"
+LINES = "application/x-ndjson"
 EITHER = JSON
 
 VALUE = msgspec.json.Decoder(Raw)
@@ -25,13 +29,39 @@ BATCH = msgspec.json.Decoder(
 )
 TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)  # a text, or what divides values
 PATIENCE = 1_000_000  # tokens, about a second
+LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 WHITESPACE = b" \t\r\n"
 STEPS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 
-def is_batch(media_type: str, body: bytes) -> bool:
-    """Tell whether ``body`` is to be read as many events; raise for a form that its media type doesn't have."""
-    array = body.lstrip(WHITESPACE)[:1] == b"["
+class Posted(NamedTuple):
+    """The JSON of each event that was sent, and whether the answer is that to a batch."""
+
+    events: list[bytes]
+    is_batch: bool
+
+
+def read(request: HttpRequest) -> Posted:
+    """Return what ``request`` sends, in any of the forms of CloudEvents' HTTP binding, as lines, or as plain JSON.
+
+    Raises a `BodyProblem` for a body as a whole, and `RefusedError` for headers that make no event.
+    """
+    if binary.is_binary(request):
+        content = body.read(request)
+        data = json_of(content) if content and binary.holds_json(request) else None
+        return Posted([binary.event_of(request, content, data)], is_batch=False)
+    body.check_media_type(request, (ONE, MANY, LINES, EITHER))
+    content = body.read(request)
+    if request.content_type == LINES:
+        return Posted(bounded(split_lines(content)), is_batch=True)
+    if is_array(request.content_type or "", content):
+        return Posted(bounded(items(content)), is_batch=True)
+    return Posted([json_of(content)], is_batch=False)
+
+
+def is_array(media_type: str, content: bytes) -> bool:
+    """Tell whether ``content`` is to be read as an array; raise for a form that its media type doesn't have."""
+    array = content.lstrip(WHITESPACE)[:1] == b"["
     if media_type == ONE and array:
         raise Malformed("wrong_form", f"An array of events goes as {MANY}.")
     if media_type == MANY and not array:
@@ -39,23 +69,46 @@ def is_batch(media_type: str, body: bytes) -> bool:
     return array
 
 
-def events_of(body: bytes, batch: bool) -> list[bytes]:
-    """Return the JSON of each event in ``body``; raise `Malformed` or `TooLarge` for the body as a whole."""
-    try:
-        body.decode()
-        found = items(body) if batch else [bytes(VALUE.decode(body))]
-    except UnicodeDecodeError as error:
-        raise Malformed("malformed_json", f"The body is not UTF-8: {error.reason} at byte {error.start}.") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        found = list(islice(split(body), limits.EVENTS + 1)) if batch else [body]
-        check_leniently(found, error)
+def bounded(events: Iterable[bytes]) -> list[bytes]:
+    """Return ``events``, of which no more are looked at than a batch may hold. Raises `TooLarge`."""
+    found = list(islice(events, limits.EVENTS + 1))
     if len(found) > limits.EVENTS:
         raise TooLarge("too_many_events", f"A batch may hold {limits.EVENTS} events. Send fewer at once.")
     return found
 
 
-def items(body: bytes) -> list[bytes]:
-    return [bytes(item) for item in msgspec.structs.astuple(BATCH.decode(body)) if item is not UNSET]
+def split_lines(content: bytes) -> Iterator[bytes]:
+    """Return the lines that aren't blank, whatever is in them: one that isn't JSON is refused alone."""
+    check_utf8(content)
+    return (line[0] for line in LINE.finditer(content))
+
+
+def items(content: bytes) -> Iterable[bytes]:
+    """Return the JSON of each item of an array; raise `Malformed` for what is none."""
+    check_utf8(content)
+    try:
+        return [bytes(item) for item in msgspec.structs.astuple(BATCH.decode(content)) if item is not UNSET]
+    except (msgspec.DecodeError, RecursionError) as error:
+        found = list(islice(split(content), limits.EVENTS + 1))
+        check_leniently(found, error)
+        return found
+
+
+def json_of(content: bytes) -> bytes:
+    """Return the one JSON value in ``content``; raise `Malformed` for what is none."""
+    check_utf8(content)
+    try:
+        return bytes(VALUE.decode(content))
+    except (msgspec.DecodeError, RecursionError) as error:
+        check_leniently([content], error)
+        return content
+
+
+def check_utf8(content: bytes) -> None:
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("malformed_json", f"The body is not UTF-8: {error.reason} at byte {error.start}.") from error
 
 
 def split(body: bytes) -> Iterator[bytes]:

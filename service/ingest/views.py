@@ -3,15 +3,15 @@
 from http import HTTPStatus
 from typing import Any
 
+from django.http import QueryDict
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from service.api import body
 from service.api.body import TooLarge
 from service.api.inspection import Fault
-from service.api.parameters import check_parameters
+from service.api.parameters import BadParameter, check_parameters
 from service.api.problems import Problem, refusal
 from service.api.schema import problems
 from service.events import examples
@@ -31,6 +31,14 @@ ONE_OR_MANY: dict[str, Any] = {
 }
 
 
+DRY_RUN = OpenApiParameter(
+    "dry_run",
+    bool,
+    default=False,
+    description="`true` answers what would become of the events now, and stores nothing.",
+)
+
+
 class EventsView(EventListView):
     """The collection of events: read as `EventListView` does, and written to here."""
 
@@ -43,15 +51,18 @@ class EventsView(EventListView):
             "One event is answered with 201 when it is stored, 200 when it was there already, 422 when it is refused. "
             "Many are answered with 200, or with 207 when any was refused; the others are stored. What is answered "
             "with 200, 201 or 207 is committed. Send the same again whenever you are unsure: nothing is stored twice. "
-            "`Content-Encoding: gzip` is welcome."
+            "CloudEvents' binary mode is taken too: attributes as `ce-` headers, data as the body, of any type. "
+            "`Content-Encoding: gzip` or `zstd` is welcome."
         ),
         tags=["events"],
+        parameters=[DRY_RUN],
         request={
             document.EITHER: ONE_OR_MANY,
             document.ONE: EventSerializer,
             document.MANY: EventSerializer(many=True),
+            document.LINES: {"type": "string", "description": "An event on each line; blank lines are skipped."},
         },
-        examples=[examples.REQUEST, examples.ONE, examples.BATCH, examples.RECEIPT],
+        examples=[examples.REQUEST, examples.ONE, examples.BATCH, examples.LINES, examples.RECEIPT],
         responses={
             200: ReceiptSerializer,
             201: OpenApiResponse(ReceiptSerializer, "Stored"),
@@ -60,14 +71,18 @@ class EventsView(EventListView):
         },
     )
     def post(self, request: Request) -> Response:
-        http = request._request
-        check_parameters(request.query_params, ())
-        body.check_media_type(http, (document.ONE, document.MANY, document.EITHER))
-        content = body.read(http)
-        batch = document.is_batch(http.content_type or "", content)
-        documents = document.events_of(content, batch)
-        receipt = operations.accept(project_of(request), documents, timezone.now())
-        return Response(receipt, status=batch_status(receipt) if batch else single_status(receipt))
+        check_parameters(request.query_params, (DRY_RUN.name,))
+        dry_run = boolean(request.query_params, DRY_RUN.name)
+        posted = document.read(request._request)
+        receipt = operations.accept(project_of(request), posted.events, timezone.now(), dry_run=dry_run)
+        return Response(receipt, status=batch_status(receipt) if posted.is_batch else single_status(receipt))
+
+
+def boolean(parameters: QueryDict, name: str) -> bool:
+    value = parameters.get(name, "false")
+    if value not in {"true", "false"}:
+        raise BadParameter(name, f"{name} is true or false, not {value!r}.")
+    return value == "true"
 
 
 def batch_status(receipt: Receipt) -> HTTPStatus:

@@ -72,14 +72,22 @@ def row(raw: bytes, window: Window) -> Row:
     """Return the row that one event in JSON becomes; raise `RefusedError` saying what is wrong with it."""
     if len(raw) > limits.EVENT_BYTES:
         raise RefusedError(Fault("", "event_too_large", f"An event may hold {limits.EVENT_BYTES} bytes at the most."))
-    if not inspection.is_plain(raw):
-        inspection.refuse_faulty(raw)
     try:
+        if not inspection.is_plain(raw):
+            inspection.refuse_faulty(raw)
         attributes, kept = read(raw)
-    except msgspec.DecodeError as error:  # what `document` read leniently
-        inspection.refuse_faulty(raw)
-        raise RefusedError(Fault("", "malformed_json", f"{error}.")) from error
+    except ValueError as error:  # of any decoder: `document` reads leniently, and lines not at all
+        raise RefusedError(malformed(raw, error)) from error
     return build(attributes, kept, data_of(attributes, raw), window)
+
+
+def malformed(raw: bytes, error: ValueError) -> Fault:
+    """Return what Python's json finds at fault, which reads what JSON forbids, or else ``error``."""
+    try:
+        fault = inspection.first_fault(raw)
+    except ValueError:
+        fault = None
+    return fault or Fault("", "malformed_json", f"{error}.")
 
 
 def read(raw: bytes) -> tuple[Attributes, dict[str, object]]:

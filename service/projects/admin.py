@@ -17,6 +17,7 @@ class KeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at ru
     list_display = ["prefix", "project", "label", "scopes", "last_used_at", "expires_at", "revoked_at"]
     list_select_related = ["project"]
     list_filter = ["project"]
+    filter_horizontal = ["reads"]
     readonly_fields = ["prefix", "project", "created_at", "last_used_at"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -34,6 +34,9 @@ class Key(models.Model):
     prefix = models.CharField(max_length=12, editable=False, help_text="The token's beginning, to tell keys apart.")
     # Unique: every request looks its key up by this digest.
     digest = models.BinaryField(max_length=32, unique=True, editable=False, validators=[MinLengthValidator(32)])
+    reads = models.ManyToManyField(
+        Project, blank=True, related_name="readers", help_text="Further projects whose events it sees in chains."
+    )
     scopes = ArrayField(models.CharField(max_length=32, choices=Scope.choices))
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(null=True, editable=False, help_text="Exact to a minute.")

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,10 +34,21 @@ def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def create_key(project: Project, scopes: Sequence[str], *, label: str = "", expires_at: datetime | None = None) -> str:
-    """Make a key of ``project`` and return its token, which can't be had again."""
+@transaction.atomic
+def create_key(
+    project: Project,
+    scopes: Sequence[str],
+    *,
+    label: str = "",
+    expires_at: datetime | None = None,
+    reads: Iterable[Project] = (),
+) -> str:
+    """Make a key of ``project`` and return its token, which can't be had again.
+
+    It sees events of the projects in ``reads`` where they are in one chain with its own, and nowhere else.
+    """
     token = "hg_" + "".join(secrets.choice(ALPHABET) for _ in range(TOKEN_LENGTH))
-    Key.objects.create(
+    key = Key.objects.create(
         project=project,
         label=label,
         prefix=token[:PREFIX_LENGTH],
@@ -45,6 +56,7 @@ def create_key(project: Project, scopes: Sequence[str], *, label: str = "", expi
         scopes=list(scopes),
         expires_at=expires_at,
     )
+    key.reads.set(reads)
     return token
 
 

@@ -38,7 +38,7 @@ class Visit:
         expect(self.operation("events_create")).to_be_visible()
 
     def operation(self, name: str) -> Locator:
-        return self.page.locator(f"#operations-events-{name}")
+        return self.page.locator(f"#operations-{name.partition('_')[0]}-{name}")
 
     def authorize(self, key: str) -> None:
         self.page.get_by_role("button", name="Authorize", exact=True).click()
@@ -119,11 +119,19 @@ def test_the_example_is_sent_as_it_is_and_read_back(visit: Visit, tenant: Tenant
     created = visit.try_out("events_create")
     listed = visit.try_out("events_list")
     found = visit.try_out("events_retrieve")
+    chain = visit.try_out("events_chain")
+
+    history = visit.try_out("objects_history")
+    state = visit.try_out("objects_state")
 
     assert (created.status, listed.status, found.status) == ("201", "200", "200")
+    assert (chain.status, history.status, state.status) == ("200", "200", "200")
     assert json.loads(created.body) == {"accepted": 1, "duplicates": 0, "rejected": 0, "errors": []}
     assert [event["id"] for event in json.loads(listed.body)["results"]] == [json.loads(created.sent)["id"]]
     assert json.loads(found.body)["id"] == json.loads(created.sent)["id"]
+    assert json.loads(chain.body)["events"][0]["event"] == json.loads(found.body)
+    assert [entry["id"] for entry in json.loads(history.body)["results"]] == [json.loads(created.sent)["id"]]
+    assert json.loads(state.body)["fields"] == {"status": "paid"}
     assert visit.strangers() == []
     assert visit.complaints == []
 
@@ -137,7 +145,7 @@ def test_a_list_is_tried_out_with_the_examples_of_its_filters(visit: Visit, tena
 
     assert listed.status == "200"
     assert [event["id"] for event in json.loads(listed.body)["results"]] == [json.loads(created.sent)["id"]]
-    asked = next(url for url in visit.requests if "/api/v1/events/?" in url)
+    asked = [url for url in visit.requests if "/api/v1/events/?" in url][-1]
     assert set(parse_qs(urlsplit(asked).query)) == {"sender", "changed", "time__gte", "q", "source", "page_size"}
     assert visit.complaints == []
 

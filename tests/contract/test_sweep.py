@@ -150,6 +150,8 @@ def filled_in(operation: Operation, traces: Traces, parameters: Mapping[str, Any
             filled[name] = values[name]
         elif "enum" in schema:
             filled[name] = schema["enum"][0]
+        elif schema.get("type") == "boolean":
+            filled[name] = "true"
         elif "default" in schema:
             filled[name] = json.dumps(schema["default"]).strip('"')
         elif name not in SAME_FOR_ALL:

@@ -1,9 +1,11 @@
 """What ``manage.py check`` says of the configuration."""
 
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.checks import INFO
+from django.core.management import call_command
 from django.test import override_settings
 
 from emitter import receivers, selection
@@ -178,3 +180,12 @@ def test_every_setting_has_a_check_of_its_own() -> None:
     ids = [setting.check_id for setting in all_settings()]
 
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("deploy", [True, False])
+def test_what_captured_deletes_cost_is_told_where_somebody_asks_and_not_by_each_command(deploy: bool) -> None:
+    said = StringIO()
+
+    call_command("check", deploy=deploy, stdout=said, stderr=said)
+
+    assert ("heliograph.I001" in said.getvalue()) == deploy

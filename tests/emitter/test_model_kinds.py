@@ -120,6 +120,17 @@ def test_an_unmanaged_model_is_told_under_its_own_name(facts: Arrived) -> None:
     assert facts()[-1].data == {"changes": {"name": ["Jane", "Ada"]}, "diff_source": "loaded"}
 
 
+def test_a_symmetrical_relation_is_told_as_one_that_both_have(facts: Arrived) -> None:
+    here, there = Shelf.objects.create(), Shelf.objects.create()
+
+    here.neighbours.add(there)
+
+    assert facts()[-1].data == {
+        "field": "library.Shelf.neighbours", "model": "library.Shelf", "op": "add", "pks": [there.pk],
+        "reverse": False, "symmetrical": True,
+    }  # fmt: skip
+
+
 def test_an_explicit_through_model_is_told_as_itself_and_as_a_relation(facts: Arrived) -> None:
     shelf, book = Shelf.objects.create(), Book.objects.create(title="Emma")
 
@@ -129,7 +140,10 @@ def test_an_explicit_through_model_is_told_as_itself_and_as_a_relation(facts: Ar
     shelf.books.clear()
 
     (cleared,) = [event for event in facts() if event.action == "cleared"]
-    assert cleared.data == {"field": "library.Shelf.books", "op": "clear", "pks": [book.pk], "reverse": False}
+    assert cleared.data == {
+        "field": "library.Shelf.books", "model": "library.Book", "op": "clear", "pks": [book.pk], "reverse": False,
+        "through": "library.Placement",
+    }  # fmt: skip
     assert [event.action for event in facts() if event.subject == f"library.Placement/{placement.pk}"] == [
         "created", "updated", "deleted",
     ]  # fmt: skip

@@ -137,7 +137,9 @@ def test_a_relation_changed_from_its_other_side_is_told_as_that(facts: Arrived) 
     genre.books.add(book)
 
     _, data = facts_of(facts)[-1]
-    assert data == {"field": "library.Book.genres", "op": "add", "pks": [book.pk], "reverse": True}
+    assert data == {
+        "field": "library.Book.genres", "model": "library.Book", "op": "add", "pks": [book.pk], "reverse": True,
+    }  # fmt: skip
     assert facts()[-1].subject == f"library.Genre/{genre.pk}"
 
 

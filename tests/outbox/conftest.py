@@ -32,9 +32,14 @@ def _everything_is_new() -> Iterator[None]:
     known.__self__._quiet_until.clear()
     known.__self__._kept_back.clear()
     outbox.counts.clear()
-    relay.counts.clear()
     yield
-    relay.close(timeout=10)
+    stop_relays()
+
+
+def stop_relays() -> None:
+    """Have the relays of this process send the rest."""
+    for thread in relay.stop(10):
+        thread.join(10)
 
 
 @pytest.fixture(params=KINDS)

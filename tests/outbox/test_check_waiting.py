@@ -41,6 +41,13 @@ def test_rows_that_wait_for_long_are_warned_of(using: str) -> None:
     assert "the oldest for 2:00:0" in detail
 
 
+def test_how_often_a_row_was_tried_is_told(using: str) -> None:
+    create(using, "one")
+    Waiting.objects.using(using).update(attempts=12)
+
+    assert said(check_waiting.rows(using))["outbox"][1].endswith("tried 12 times at the most")
+
+
 def test_dead_letters_are_warned_of(using: str) -> None:
     DeadLetter.objects.using(using).create(event="{}", created_at=Now(), code="too_old", detail="")
 

@@ -388,8 +388,9 @@ def test_a_flush_in_vain_says_so(make: Make, service: Service, ids: list[str]) -
 
     with running(one):
         assert not one.flush(0.3)
+        eventually(lambda: service.batches)
 
-        assert 1 <= len(service.batches) <= 2, "and hammers on nobody"
+        assert len(service.batches) <= 2, "and hammers on nobody"
 
 
 def test_its_own_work_is_no_event(make: Make, service: Service, ids: list[str], memory: Events) -> None:

@@ -1,6 +1,8 @@
 """The relay in the process: started by the first commit, woken by each, and of no concern to a fork."""
 
 import os
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +13,11 @@ from django.db import connections, transaction
 from emitter import outlet, relay
 from emitter.event import Event
 from emitter.models import Waiting
+from emitter.worker import Worker
 from tests.live import eventually
-from tests.outbox.conftest import Service
+from tests.outbox.conftest import Service, stop_relays
 from tests.outbox.test_transactions import create
+from tests.sending.service import an_event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -70,10 +74,57 @@ def test_an_exit_sends_what_it_has_time_for(using: str, service: Service, settin
     settings.HELIOGRAPH_INTERVAL = 60
     create(using, "one")
 
-    relay.close(timeout=10)
+    stop_relays()
 
     assert len(service.events) == 1
     assert not Waiting.objects.using(using).exists()
+
+
+def test_worker_and_relays_share_the_seconds_of_an_exit(
+    using: str, settings: Any, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HELIOGRAPH_SHUTDOWN_TIMEOUT = 1.0
+    is_over, hanging = threading.Event(), threading.Semaphore(0)
+
+    def hang(_: Any) -> None:
+        hanging.release()
+        is_over.wait(30)
+
+    def seconds_of_an_exit(*, with_relay: bool) -> float:
+        monkeypatch.setattr(outlet, "_worker", Worker(service, interval=60, batch_size=1))
+        outlet.worker().put(an_event())
+        assert hanging.acquire(timeout=10)
+        if with_relay:
+            create(using, "one")
+            assert hanging.acquire(timeout=10)
+        begun = time.monotonic()
+        outlet.close()
+        return time.monotonic() - begun
+
+    service.before = hang
+    try:
+        alone = seconds_of_an_exit(with_relay=False)
+        assert seconds_of_an_exit(with_relay=True) < 1.6 * alone
+    finally:
+        is_over.set()
+
+
+def test_a_fork_python_was_not_told_of_has_a_relay_of_its_own(
+    using: str, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(using, "one")
+    assert outlet.flush(10)
+    ((_, parents),) = relay.threads._relays.values()
+
+    monkeypatch.setattr("emitter.forks.pid", os.getpid() - 1)
+    create(using, "two")
+
+    ((_, ours),) = relay.threads._relays.values()
+    assert ours is not parents
+    eventually(lambda: len(service.events) == 2)
+    for each, _ in relay.threads._inherited.pop().values():  # type: ignore[attr-defined]
+        each.stop()
+    parents.join(10)
 
 
 def test_its_connection_is_closed_while_nothing_happens(
@@ -109,7 +160,7 @@ def test_a_forked_child_has_a_relay_of_its_own(using: str, service: Service) -> 
             assert relay.threads._relays == {}
             create(using, "two")
             eventually(lambda: len(service.events) == 2)
-            relay.close(timeout=10)
+            stop_relays()
             code = 0
         except Exception:  # noqa: BLE001  # the child must end here
             traceback.print_exc()

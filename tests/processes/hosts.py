@@ -61,9 +61,9 @@ class Host:
         self.wait()
         return time.monotonic() - start
 
-    def wait(self) -> int:
+    def wait(self, seconds: float = DEADLINE) -> int:
         try:
-            return self.process.wait(DEADLINE)
+            return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"It doesn't end. It said:\n{self.said()}") from None
 

@@ -5,6 +5,8 @@ Each says at its very end what it has captured and lost.
 
 import atexit
 import concurrent.futures
+import faulthandler
+import gc
 import itertools
 import json
 import multiprocessing
@@ -21,6 +23,7 @@ from django.apps import apps
 import emitter
 
 SAID = "counts: "
+FLUSH = 20.0  # seconds, for what takes a moment
 
 
 def tell_counts(owner: int) -> None:
@@ -93,19 +96,28 @@ def storm(children: str) -> None:
     threads = [threading.Thread(target=capture, args=(f"thread {number}",)) for number in range(4)]
     for thread in threads:
         thread.start()
+    gc.freeze()  # else each child takes apart what Django made, page by page: Python's work, and most of all there is
     forked = []
     for number in range(int(children)):
         if (child := os.fork()) == 0:
             mark_some("child", 5)
-            if number % 2:
-                sys.exit(0)
-            os._exit(0 if emitter.flush(20) else 1)
+            leave(number)
         forked.append(child)
-    codes = [os.waitpid(child, 0)[1] for child in forked]
+    codes = {child: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in forked}
     enough.set()
     for thread in threads:
         thread.join()
-    sys.exit(any(codes))
+    assert not any(codes.values()), {child: code for child, code in codes.items() if code}
+
+
+def leave(number: int) -> None:
+    """Leave as Python does, or flush and leave at once; should that hang, say where."""
+    if number % 2:
+        sys.exit(0)
+    if not emitter.flush(FLUSH):
+        faulthandler.dump_traceback()
+        os._exit(1)
+    os._exit(0)
 
 
 def executor() -> None:

@@ -7,16 +7,17 @@ import pytest
 
 from tests.processes import programs
 from tests.processes.arrivals import Arrivals
-from tests.processes.hosts import Host, Hosts
+from tests.processes.hosts import DEADLINE, Host, Hosts
 
 Arrived = Callable[[], Arrivals]
 PROGRAMS = "tests.processes.programs"
 TEN = list(range(1, 11))
+LEAVING = 0.5  # seconds that each child of the storm may take: ten times what it costs a processor
 
 
-def ended(host: Host) -> dict[str, int]:
+def ended(host: Host, seconds: float = DEADLINE) -> dict[str, int]:
     """Wait for a program's end; return its counts."""
-    assert host.wait() == 0, host.said()
+    assert host.wait(seconds) == 0, host.said()
     (line,) = [line for line in host.said().splitlines() if line.startswith(programs.SAID)]
     counts: dict[str, int] = json.loads(line.removeprefix(programs.SAID))
     return counts
@@ -78,7 +79,7 @@ def test_a_child_that_ends_itself_at_once_takes_nothing_of_its_parents(hosts: Ho
 def test_a_storm_of_forks_under_load(hosts: Hosts, arrived: Arrived, children: int) -> None:
     program = hosts.run(PROGRAMS, "storm", children, INTERVAL="0.02", SHUTDOWN_TIMEOUT="20")
 
-    counts = ended(program)
+    counts = ended(program, DEADLINE + LEAVING * children)
 
     found = arrived()
     found.check_complete()

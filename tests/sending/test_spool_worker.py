@@ -14,7 +14,7 @@ from emitter.event import Refusal
 from emitter.exceptions import PermanentError, TemporaryError
 from emitter.folders import requeue
 from emitter.parking import ParkedFile
-from emitter.worker import REASONS, Worker
+from emitter.worker import REASONS, About, Worker
 from tests.sending.cast import NEVER, PATIENCE, FakeService, Policy, an_event, eventually, put, taken
 
 NOTHING_LOST = dict.fromkeys(REASONS, 0)
@@ -542,6 +542,33 @@ def test_counters_are_kept_and_told_by_the_next(make, service, directory):
     (told,) = eventually(lambda: [report for report in service.reports if report.emitterid == worker.emitter_id])
     assert (told.captured, told.queued, told.spooled, told.ended) == (7, 0, 0, True)
     eventually(lambda: not folder.exists())
+
+
+def test_counters_without_a_numbered_event_are_kept_and_told_by_the_next(make, service, directory):
+    unsent = {}
+    worker = make(telemetry_interval=60, about=About(delivery="outbox", unsent=lambda: unsent))
+    worker.start()
+    unsent["outbox"] = 3
+    (file,) = eventually(lambda: list(directory.glob("*/counters")))
+    folder = file.parent
+    assert counters(folder)["unsent"] == {"outbox": 3}
+
+    service.report_answers = [TemporaryError("no telemetry today")] * 9
+    worker.close(PATIENCE)
+    assert (counters(folder)["unsent"], counters(folder)["ended"]) == ({"outbox": 3}, True)
+    service.report_answers = []
+    make(telemetry_interval=60).start()
+
+    eventually(lambda: not folder.exists())
+    assert (service.reports[-1].unsent, service.reports[-1].captured) == ({"outbox": 3}, 0)
+
+
+def test_a_worker_that_saw_nothing_leaves_nothing(make, directory):
+    worker = make(telemetry_interval=60)
+    worker.start()
+    worker.close(PATIENCE)
+
+    assert not directory.exists() or not folders(directory)
 
 
 def test_counters_stay_until_they_are_heard(make, service, directory):

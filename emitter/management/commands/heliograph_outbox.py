@@ -9,18 +9,21 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.models import QuerySet
 
 from emitter import leases, outbox
-from emitter.models import DeadLetter
+from emitter.models import DeadLetter, Waiting
 
 
 class Command(BaseCommand):
-    help = "Tell what waits in the outbox of a database, list its dead letters, send them again or delete them."
+    help = (
+        "Tell what waits in the outbox of a database, list what fails and its dead letters, send those again or delete "
+        "them."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "action",
             nargs="?",
             default="counts",
-            choices=["counts", "dead", "requeue", "delete"],
+            choices=["counts", "failing", "dead", "requeue", "delete"],
             help="default: counts",
         )
         parser.add_argument("ids", nargs="*", type=int, help="of dead letters, as the action dead lists them")
@@ -30,7 +33,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, action: str, database: str, **options: Any) -> None:
         actions: dict[str, Callable[..., None]] = {
-            "counts": self.counts, "dead": self.dead, "requeue": self.requeue, "delete": self.delete,
+            "counts": self.counts, "failing": self.failing,
+            "dead": self.dead, "requeue": self.requeue, "delete": self.delete,
         }  # fmt: skip
         try:
             with outbox.at_work():
@@ -45,8 +49,15 @@ class Command(BaseCommand):
         self.stdout.write(f"waiting\t{found.waiting}")
         self.stdout.write(f"leased\t{found.leased}")
         self.stdout.write(f"retried\t{found.retried}")
+        self.stdout.write(f"attempts\t{found.attempts}")
         self.stdout.write(f"oldest\t{'-' if found.oldest is None else found.oldest}")
         self.stdout.write(f"dead\t{found.dead}")
+
+    def failing(self, database: str, **_: Any) -> None:
+        """List rows that could not be sent yet, the most tried first: number, since when, attempts, which event."""
+        rows = Waiting.objects.using(database).filter(attempts__gt=0).order_by("-attempts", "pk")
+        for each in rows.iterator():
+            self.stdout.write(f"{each.pk}\t{each.created_at:%Y-%m-%d %H:%M:%S}\t{each.attempts}\t{shown(each.event)}")
 
     def dead(self, database: str, **options: Any) -> None:
         """List dead letters: number, when, code, what the event is, and why."""

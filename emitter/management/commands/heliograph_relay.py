@@ -28,6 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, database: str, once: bool, **options: Any) -> None:
         check(database)
+        outlet.worker().start()  # which tells the service of dead letters
         relay = outlet.make_relay(database, poll=conf.interval)
         end_on_signals(relay)
         if not once:

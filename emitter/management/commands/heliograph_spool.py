@@ -11,6 +11,8 @@ from emitter.event import Event
 from emitter.folders import listing, requeue
 from emitter.parking import Parked, ParkedFile
 
+decode_event = msgspec.json.Decoder(Event).decode
+
 
 class Command(BaseCommand):
     help = "List what waits in HELIOGRAPH_SPOOL and what the service refused; send the latter again, or delete it."
@@ -53,7 +55,7 @@ class Command(BaseCommand):
 
 def described(item: Parked) -> str:
     try:
-        event = msgspec.json.decode(item.event, type=Event)
+        event = decode_event(item.event)
     except (msgspec.MsgspecError, ValueError):
         told = "an event that can't be read"
     else:

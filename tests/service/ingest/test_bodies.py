@@ -7,16 +7,23 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 
 import pytest
 
+from service.api.body import zstd
 from service.events.models import Event
 from tests.service.cast import Api, event, problem, raw_event
 
 ONE = "application/cloudevents+json"
 MANY = "application/cloudevents-batch+json"
+LINES = "application/x-ndjson"
 MEBIBYTE = 1024 * 1024
+ENCODINGS = [("gzip", partial(gzip.compress, compresslevel=1)), ("zstd", zstd.compress)]
+CHECKED = zstd.compress(raw_event(), options={zstd.CompressionParameter.checksum_flag: 1})
+
+VAST = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 24})  # of 16 MiB, for a stream
 
 
 @pytest.mark.parametrize(
@@ -104,12 +111,12 @@ def test_a_form_that_belies_its_media_type_is_refused_with_400(content: object, 
     assert Event.objects.count() == 0
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", "x"])
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "zstd, gzip", "x"])
 def test_another_encoding_is_refused_with_415_and_told_what_is_taken(encoding: str, api: Api) -> None:
     answer = api.send(gzip.compress(raw_event()), content_encoding=encoding)
 
     problem(answer, 415, "unsupported_encoding")
-    assert answer.headers["Accept-Encoding"] == "gzip"
+    assert answer.headers["Accept-Encoding"] == "gzip, zstd"
 
 
 @pytest.mark.parametrize(
@@ -128,6 +135,27 @@ def test_another_encoding_is_refused_with_415_and_told_what_is_taken(encoding: s
 )
 def test_gzip_that_is_broken_is_refused_with_400(body: bytes, api: Api) -> None:
     problem(api.send(body, content_encoding="gzip"), 400, "bad_gzip")
+
+    assert Event.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        raw_event(),
+        gzip.compress(raw_event()),
+        zstd.compress(raw_event())[:-1],
+        zstd.compress(raw_event())[:9],
+        zstd.compress(raw_event())[:3],
+        CHECKED[:-4] + bytes(4),
+        zstd.compress(raw_event()) + b"trailing",
+        zstd.compress(raw_event()) + zstd.compress(b"x" * 99)[:12],
+        VAST.compress(raw_event()) + VAST.flush(),
+    ],
+    ids=["plain", "gzip", "a byte short", "a stub", "magic", "checksum", "trailing", "second cut off", "vast window"],
+)
+def test_zstd_that_is_broken_is_refused_with_400(body: bytes, api: Api) -> None:
+    problem(api.send(body, content_encoding="zstd"), 400, "bad_zstd")
 
     assert Event.objects.count() == 0
 
@@ -152,10 +180,13 @@ def test_a_body_may_hold_5_mebibytes_and_not_a_byte_more(surplus: int, api: Api)
 
 
 @pytest.mark.parametrize("surplus", [0, 1])
-def test_an_inflated_body_may_hold_20_mebibytes_and_not_a_byte_more(surplus: int, api: Api) -> None:
-    body = gzip.compress(raw_event().ljust(20 * MEBIBYTE + surplus), compresslevel=1)
+@pytest.mark.parametrize(("encoding", "compress"), ENCODINGS)
+def test_an_inflated_body_may_hold_20_mebibytes_and_not_a_byte_more(
+    encoding: str, compress: Callable[[bytes], bytes], surplus: int, api: Api
+) -> None:
+    body = compress(raw_event().ljust(20 * MEBIBYTE + surplus))
 
-    answer = api.send(body, content_encoding="gzip")
+    answer = api.send(body, content_encoding=encoding)
 
     if surplus:
         problem(answer, 413, "body_too_large")
@@ -163,21 +194,25 @@ def test_an_inflated_body_may_hold_20_mebibytes_and_not_a_byte_more(surplus: int
     assert Event.objects.count() == 1 - surplus
 
 
-def test_members_of_gzip_share_one_limit(api: Api) -> None:
-    member = gzip.compress(b" " * 11 * MEBIBYTE, compresslevel=1)
+@pytest.mark.parametrize(("encoding", "compress"), ENCODINGS)
+def test_members_of_a_body_share_one_limit(encoding: str, compress: Callable[[bytes], bytes], api: Api) -> None:
+    member = compress(b" " * 11 * MEBIBYTE)
 
-    problem(api.send(member + member, content_encoding="gzip"), 413, "body_too_large")
+    problem(api.send(member + member, content_encoding=encoding), 413, "body_too_large")
 
 
-def test_a_body_of_countless_empty_gzip_members_costs_no_more_than_another(api: Api) -> None:
-    member = gzip.compress(b"")
+@pytest.mark.parametrize(("encoding", "compress"), ENCODINGS)
+def test_a_body_of_countless_empty_members_costs_no_more_than_another(
+    encoding: str, compress: Callable[[bytes], bytes], api: Api
+) -> None:
+    member = compress(b"")
     body = member * (5 * MEBIBYTE // len(member))
 
     begun = time.thread_time()
-    answer = api.send(body, content_encoding="gzip")
+    answer = api.send(body, content_encoding=encoding)
     spent = time.thread_time() - begun
 
-    problem(answer, 400, "malformed_json")
+    problem(answer, 400, "malformed_json" if encoding == "gzip" else "bad_zstd")
     assert spent < 5
 
 
@@ -191,11 +226,12 @@ def test_an_array_of_countless_items_is_refused_before_they_are_kept(api: Api) -
     assert peak() < 100 * MEBIBYTE
 
 
-def test_a_gzip_bomb_is_refused_before_it_is_inflated(api: Api) -> None:
-    bomb = 16 * gzip.compress(bytes(64 * MEBIBYTE), compresslevel=1)
+@pytest.mark.parametrize(("encoding", "compress"), ENCODINGS)
+def test_a_bomb_is_refused_before_it_is_inflated(encoding: str, compress: Callable[[bytes], bytes], api: Api) -> None:
+    bomb = 16 * compress(bytes(64 * MEBIBYTE))
 
     with peak_memory() as peak:
-        answer = api.send(bomb, content_encoding="gzip")
+        answer = api.send(bomb, content_encoding=encoding)
 
     assert len(bomb) < 5 * MEBIBYTE
     problem(answer, 413, "body_too_large")
@@ -225,6 +261,17 @@ def test_a_text_without_an_end_is_looked_through_once(api: Api) -> None:
     problem(api.send(body), 400, "malformed_json")
 
     assert time.thread_time() - begun < 10
+
+
+@pytest.mark.parametrize("line", [b"\n", b" \r\n", b"0\n"])
+def test_countless_lines_are_skipped_or_refused_before_they_are_kept(line: bytes, api: Api) -> None:
+    body = gzip.compress(line * (20 * MEBIBYTE // len(line)), compresslevel=1)
+
+    with peak_memory() as peak:
+        answer = api.send(body, LINES, content_encoding="gzip")
+
+    assert answer.status_code == (413 if line.strip() else 200)
+    assert peak() < 100 * MEBIBYTE
 
 
 @contextlib.contextmanager

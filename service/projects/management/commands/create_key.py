@@ -55,13 +55,23 @@ class Command(BaseCommand):
         )
         parser.add_argument("--label", type=label, default="", help="where the key is used")
         parser.add_argument("--expires", type=days, metavar="DAYS", help="days until the key expires (default: never)")
+        parser.add_argument(
+            "--reads",
+            action="append",
+            default=[],
+            metavar="PROJECT",
+            help="a further project whose events it sees in chains (may be given again)",
+        )
         parser.add_argument("--create", action="store_true", help="make the project if there is none of that name")
 
     def handle(self, *args: Any, **options: Any) -> None:
         expires_at = timezone.now() + options["expires"] if options["expires"] else None
+        reads = [self.project(name, create=False) for name in options["reads"]]
         project = self.project(options["project"], create=options["create"])
         self.stdout.write(
-            operations.create_key(project, options["scopes"], label=options["label"], expires_at=expires_at)
+            operations.create_key(
+                project, options["scopes"], label=options["label"], expires_at=expires_at, reads=reads
+            )
         )
 
     def project(self, name: str, *, create: bool) -> Project:

@@ -1,0 +1,181 @@
+"""Read the chain of an event: what caused it, up to the first cause, and all that it caused.
+
+A cause may be in another process, and in another project. Each statement asks one project, level by level, and only
+projects that the key may read are asked: of all others nothing can leak, by number or by time.
+
+An id is unique in a project only. An event that names an id as its cause means that of its own project, where there is
+one, else that of the first project that has one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import connection
+
+from service.events import ids, queries
+from service.events.models import Event
+
+NODES = 1_000  # effects in one answer
+DEPTH = 100  # causes above, and levels of effects below; each costs a few statements for each project
+
+# Of each cause in turn as many as there is room for. The causes are in order as the function gives them, so that no
+# more is read than that.
+EFFECTS = """
+SELECT effect.id, effect.causation_id
+FROM unnest(%s::text[]) WITH ORDINALITY AS cause (id, place)
+CROSS JOIN LATERAL (
+    SELECT event.id, event.causation_id
+    FROM event
+    WHERE event.project_id = %s AND event.causation_id = cause.id
+    ORDER BY event.id
+    LIMIT %s
+) AS effect
+ORDER BY cause.place, effect.id
+LIMIT %s
+"""
+
+Place = tuple[int, UUID]  # of an event: its project and id
+
+
+@dataclass(slots=True)
+class Node:
+    """An event of a chain; ``depth`` is 0 for the one that was asked for, negative for its causes.
+
+    ``has_more`` tells that it has effects, and of the first one a cause, that aren't among the nodes.
+    """
+
+    project_id: int
+    id: UUID
+    causation_id: str | None
+    depth: int = 0
+    has_more: bool = False
+    effects: "list[Node]" = field(default_factory=list)
+    event: Event | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.project_id, self.id
+
+
+def chain(projects: Sequence[int], event_id: UUID) -> list[Node]:
+    """Return the chain of an event in those ``projects``: its causes, the first one first, it, and its effects.
+
+    Each event is followed by its effects, and theirs. Empty if none of the projects has it. Where several have one of
+    that id, it is that of the first. The number of statements is bounded by `DEPTH` and the projects, not by events.
+    """
+    asked = first_of(projects, event_id)
+    if asked is None:
+        return []
+    causes = causes_of(projects, asked)
+    grow(projects, asked, {node.place for node in [asked, *causes]})
+    nodes = [*reversed(causes), *in_order(asked)]
+    read_events(nodes)
+    return [node for node in nodes if node.event is not None]
+
+
+def first_of(projects: Sequence[int], event_id: UUID) -> Node | None:
+    for project_id in projects:
+        found = queries.of_project(project_id).filter(id=event_id).values_list("causation_id", flat=True)
+        for causation_id in found:
+            return Node(project_id, event_id, causation_id)
+    return None
+
+
+def causes_of(projects: Sequence[int], asked: Node) -> list[Node]:
+    """Return the causes of an event, the nearest first. A circle ends where it closes."""
+    causes: list[Node] = []
+    seen, node = {asked.place}, asked
+    while (cause := cause_of(projects, node)) is not None and cause.place not in seen:
+        if len(causes) == DEPTH:
+            node.has_more = True
+            break
+        cause.depth = node.depth - 1
+        seen.add(cause.place)
+        causes.append(cause)
+        node = cause
+    return causes
+
+
+def cause_of(projects: Sequence[int], node: Node) -> Node | None:
+    if node.causation_id is None or not ids.is_canonical(node.causation_id):
+        return None
+    own_first = sorted(projects, key=lambda project_id: project_id != node.project_id)
+    return first_of(own_first, UUID(node.causation_id))
+
+
+def grow(projects: Sequence[int], root: Node, seen: set[Place]) -> None:
+    """Add the effects of ``root``, level by level, as long as there is room; then see which events have more."""
+    level, room = [root], NODES
+    for depth in range(1, DEPTH + 2):
+        room = room if depth <= DEPTH else 0
+        below: list[Node] = []
+        for project_id, causes in asked_of(projects, level).items():
+            added = add_effects(project_id, causes, room, seen)
+            room -= len(added)
+            below += added
+        level = below
+        if not level:
+            return
+
+
+def asked_of(projects: Sequence[int], level: Sequence[Node]) -> dict[int, dict[str, Node]]:
+    """Return for each project which events of a level its own may name as their causes."""
+    if len(projects) == 1:
+        return {projects[0]: {str(node.id): node for node in level}}
+    wanted = {node.id for node in level}
+    holding = {
+        project_id: set(queries.of_project(project_id).filter(id__in=wanted).values_list("id", flat=True))
+        for project_id in projects
+    }
+    first = {event_id: project_id for project_id in reversed(projects) for event_id in holding[project_id]}
+    return {
+        project_id: {
+            str(node.id): node
+            for node in level
+            if node.project_id == (project_id if node.id in holding[project_id] else first.get(node.id))
+        }
+        for project_id in projects
+    }
+
+
+def add_effects(project_id: int, causes: Mapping[str, Node], room: int, seen: set[Place]) -> list[Node]:
+    """Add the effects that one project has of ``causes``, ``room`` at the most, and return them."""
+    found = effects(project_id, list(causes), each=room + 1, limit=room + 1)
+    added = []
+    for event_id, causation_id in found[:room]:
+        cause = causes[causation_id]
+        effect = Node(project_id, event_id, causation_id, cause.depth + 1)
+        if effect.place not in seen:
+            seen.add(effect.place)
+            cause.effects.append(effect)
+            added.append(effect)
+    if len(found) > room:
+        names = list(causes)
+        rest = names[names.index(found[room][1]) :]
+        for _, causation_id in effects(project_id, rest, each=1, limit=len(rest)):
+            causes[causation_id].has_more = True
+    return added
+
+
+def effects(project_id: int, causes: Sequence[str], *, each: int, limit: int) -> list[tuple[UUID, str]]:
+    """Return the effects of ``causes`` in their order, by id and cause: so many of ``each``, and in all."""
+    if not causes:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(EFFECTS, [list(causes), project_id, each, limit])
+        return [(event_id, causation_id) for event_id, causation_id in cursor.fetchall()]
+
+
+def in_order(root: Node) -> Iterator[Node]:
+    yield root
+    for effect in sorted(root.effects, key=lambda node: (node.id, node.project_id)):
+        yield from in_order(effect)
+
+
+def read_events(nodes: Sequence[Node]) -> None:
+    """Read the events, by one statement for each project."""
+    for project_id in {node.project_id for node in nodes}:
+        own = {node.id: node for node in nodes if node.project_id == project_id}
+        for event in queries.of_project(project_id).filter(id__in=own):
+            own[event.id].event = event
