@@ -35,6 +35,7 @@ ONE_OR_MANY: dict[str, Any] = {
 DRY_RUN = OpenApiParameter(
     "dry_run",
     bool,
+    default=False,
     description="`true` answers what would become of the events now, and stores nothing.",
 )
 

@@ -21,6 +21,7 @@ from tests import live
 FILE = live.ROOT / "openapi.yaml"
 API = "api/v1/"
 DOCUMENTATION = {"/api/v1/schema/", "/api/v1/docs/"}
+LINES = "application/x-ndjson"
 METHODS = {"get", "put", "post", "patch", "delete"}
 AN_ID = "01a1f873-c8a0-7c3e-a1b2-5f0e6d3c9a41"
 
