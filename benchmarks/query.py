@@ -134,16 +134,15 @@ def samples(asked: Asked, dsn: str) -> list[dict[str, Any]]:
         until = start + (end - start) * rng.uniform(0.05, 1)
         _, page = asked.ask(events(time__lt=until.isoformat(), type="django.db.models.signals.post_save", page_size=50))
         event = rng.choice([each for each in page["results"] if "actor" in each])
-        _, around = asked.ask(events(time__lt=event["time"], page_size=2))
+        _, around = asked.ask(events(time__lt=event["time"]))
         found.append(event | {"page": deep(around["next"])})
     return found
 
 
 def deep(link: str) -> str:
-    """Return the address of a page of the whole list that begins where ``link`` does."""
-    query = urlsplit(link).query
-    cursor = next(part for part in query.split("&") if part.startswith("cursor="))
-    return f"{API}events/?{cursor}"
+    """Return the address of a link without its host, which is the server's own."""
+    parts = urlsplit(link)
+    return f"{parts.path}?{parts.query}"
 
 
 FOLD = """
