@@ -143,13 +143,13 @@ def empty(connection: psycopg.Connection[Any]) -> None:
 
 
 @contextmanager
-def service(dsn: str, folder: Path) -> Iterator[tuple[int, str]]:
+def service(dsn: str, folder: Path, scopes: str = "events:write") -> Iterator[tuple[int, str]]:
     """Run a migrated service on ``dsn``; yield its port and a key."""
     environment = os.environ | {"DATABASE_URL": dsn, "VAR_DIR": str(folder), "DJANGO_SETTINGS_MODULE": SETTINGS}
     environment["RATE_LIMIT"] = "0"
     manage = [sys.executable, "manage.py"]
     subprocess.run([*manage, "migrate", "--verbosity", "0"], env=environment, check=True)
-    create = [*manage, "create_key", "bench", "--create", "--scopes", "events:write"]
+    create = [*manage, "create_key", "bench", "--create", "--scopes", scopes]
     key = subprocess.run(create, env=environment, check=True, capture_output=True, text=True).stdout.strip()
     port = free_port()
     server = subprocess.Popen(web.command(web.Address(host="127.0.0.1", port=port), workers=2), env=environment)

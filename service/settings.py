@@ -87,6 +87,7 @@ INSTALLED_APPS = [
     "service.explorer",
     "service.ingest",
     "service.telemetry",
+    "service.stats",
     "service.events",
     "service.projects",
     "service.api",
@@ -199,6 +200,7 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "events", "description": "Send events and read them back."},
         {"name": "objects", "description": "What happened to one object, and how it was at a moment."},
+        {"name": "stats", "description": "How many events there are, of what, and when."},
         {"name": "emitters", "description": "The processes that send, what they lost and what is missing of theirs."},
         {"name": "meta", "description": "What this service takes."},
     ],

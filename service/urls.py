@@ -13,6 +13,7 @@ from service.explorer.views import DocsView, SchemaView
 from service.ingest.meta import MetaView
 from service.ingest.views import EventsView
 from service.metrics import MetricsView
+from service.stats.views import HistogramView, SignalListView, TopView
 from service.telemetry.views import EmitterListView, EmitterView, TelemetryView
 
 handler400 = "service.api.problems.bad_request"
@@ -37,6 +38,9 @@ urlpatterns = [
     path("api/v1/telemetry/", TelemetryView.as_view(), name="telemetry"),
     path("api/v1/emitters/", EmitterListView.as_view(), name="emitters"),
     path("api/v1/emitters/<uuid:emitterid>/", EmitterView.as_view(), name="emitter"),
+    path("api/v1/stats/histogram/", HistogramView.as_view(), name="histogram"),
+    path("api/v1/stats/top/", TopView.as_view(), name="top"),
+    path("api/v1/signals/", SignalListView.as_view(), name="signals"),
     path("api/v1/meta/", MetaView.as_view(), name="meta"),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", DocsView.as_view(), name="docs"),

@@ -44,6 +44,15 @@ class Criteria:
 
     conditions: tuple[Condition, ...] = ()
 
+    @property
+    def since(self) -> datetime | None:
+        """Return the moment before which none occurred of which all hold, if a condition names one."""
+        return max((bounded(each.moment) for each in self.conditions if isinstance(each, Since)), default=None)
+
+    @property
+    def until(self) -> datetime | None:
+        return min((bounded(each.moment) for each in self.conditions if isinstance(each, Before)), default=None)
+
     def q(self) -> Q:
         return reduce(and_, (condition.q() for condition in self.conditions), Q())
 

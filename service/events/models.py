@@ -138,13 +138,14 @@ class Delta(models.Model):
     """How many events of one hour and one kind were new in one statement, until they are added to the counts.
 
     Inserted with the events and never changed, so that nobody waits to count. What a reader adds up is the counts and
-    the deltas, in one statement. ``id`` is that of one of these events, which is stored only once.
+    the deltas, in one statement. ``id`` is the smallest of these events' ids, each of which is stored only once.
     """
 
     # The deltas of one project, which are added up together.
     pk = models.CompositePrimaryKey("project_id", "id")
     project_id = models.IntegerField()
     id = models.UUIDField()
+    last_id = models.UUIDField(help_text="The greatest of their ids.")
     hour = models.DateTimeField(help_text="The beginning of the hour, in UTC, in which the events occurred.")
     type = models.TextField()
     source = models.TextField()
@@ -160,6 +161,26 @@ class Delta(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} of {self.type}"
+
+
+class Hour(models.Model):
+    """The smallest and the greatest id of the events that occurred in an hour; of those in a `Delta`, that has them.
+
+    An event's time may be 24 h from its id's, and seldom is. Written with the counts, when deltas are added to them.
+    """
+
+    # The ids of a range of time.
+    pk = models.CompositePrimaryKey("project_id", "hour")
+    project_id = models.IntegerField()
+    hour = models.DateTimeField(help_text="Its beginning, in UTC.")
+    first_id = models.UUIDField()
+    last_id = models.UUIDField()
+
+    class Meta:
+        db_table = "event_hour"
+
+    def __str__(self) -> str:
+        return str(self.hour)
 
 
 class Arrival(models.Model):

@@ -85,6 +85,12 @@ def existing() -> frozenset[str]:
         return frozenset(name for (name,) in cursor.fetchall())
 
 
+def oldest() -> datetime:
+    """Return when the oldest month begins that has a partition. There is one, as `ensure` was run."""
+    year, month = min(existing()).removeprefix(f"{TABLE}_").split("_")
+    return Month(int(year), int(month)).start
+
+
 def ready(now: datetime) -> bool:
     """Tell whether ids can be stored for the next `NEEDED` days."""
     present = existing()

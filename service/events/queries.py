@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from psycopg.errors import QueryCanceled
 
 from service.api.problems import Problem
-from service.events import grammar
+from service.events import grammar, hours
 from service.events.conditions import Criteria
 from service.events.models import Event
 
@@ -58,7 +58,8 @@ def of_project(project_id: int) -> QuerySet[Event]:
 
 def matching(project_id: int, criteria: Criteria) -> QuerySet[Event]:
     """Return the events of which all ``criteria`` hold."""
-    return of_project(project_id).filter(criteria.q())
+    within = hours.within(project_id, criteria.since, criteria.until)
+    return of_project(project_id).filter(criteria.q() & within)
 
 
 def by_id(project_id: int, event_id: UUID) -> Event | None:

@@ -40,11 +40,12 @@ BEGIN
         GROUP BY emitter_id
     ), delta AS (
         INSERT INTO event_delta (
-            project_id, id, hour, type, source, sender, action, outcome, count, oldest, newest
+            project_id, id, last_id, hour, type, source, sender, action, outcome, count, oldest, newest
         )
         SELECT
-            project, (array_agg(id))[1], date_trunc('hour', occurred_at, 'UTC') AS hour, type, source, sender, action,
-            outcome, count(*), min(occurred_at), max(occurred_at)
+            project, min(id::text COLLATE "C")::uuid, max(id::text COLLATE "C")::uuid,
+            date_trunc('hour', occurred_at, 'UTC') AS hour, type, source, sender, action, outcome, count(*),
+            min(occurred_at), max(occurred_at)
         FROM stored
         GROUP BY hour, type, source, sender, action, outcome
     ), arrival AS (
@@ -86,6 +87,7 @@ class Migration(migrations.Migration):
                 ('pk', models.CompositePrimaryKey('project_id', 'id', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('project_id', models.IntegerField()),
                 ('id', models.UUIDField()),
+                ('last_id', models.UUIDField(help_text='The greatest of their ids.')),
                 ('hour', models.DateTimeField(help_text='The beginning of the hour, in UTC, in which the events occurred.')),
                 ('type', models.TextField()),
                 ('source', models.TextField()),

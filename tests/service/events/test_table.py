@@ -97,7 +97,19 @@ def test_every_index_says_which_query_it_serves(model: type[models.Model]) -> No
     )
 
 
-@pytest.mark.parametrize("table", ["event", "event_tally", "event_delta", "event_arrival", "emitter"])
+TABLES = [
+    "event",
+    "event_tally",
+    "event_delta",
+    "event_arrival",
+    "event_hour",
+    "event_series",
+    "event_count",
+    "emitter",
+]
+
+
+@pytest.mark.parametrize("table", TABLES)
 def test_every_unique_key_begins_with_the_project(table: str, db: None) -> None:
     """What Citus distributes a table by has to be in each of them."""
     keys = [names for names, primary, _ in indexes_of(table) if primary]
