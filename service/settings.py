@@ -151,6 +151,7 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
 RETENTION_DAYS = env_int("RETENTION_DAYS", 365, at_least=1)
+QUERY_TIMEOUT = env_int("QUERY_TIMEOUT", 10, at_least=1)  # seconds
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["service.projects.authentication.KeyAuthentication"],

@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from service import health
 from service.events.chain_views import ChainView
 from service.events.objects_views import HistoryView, KeyConverter, StateView
-from service.events.views import EventView
+from service.events.views import EventExportView, EventView
 from service.explorer.views import DocsView, SchemaView
 from service.ingest.meta import MetaView
 from service.ingest.views import EventsView
@@ -26,6 +26,7 @@ urlpatterns = [
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/events/", EventsView.as_view(), name="events"),
+    path("api/v1/events/export/", EventExportView.as_view(), name="export"),
     path("api/v1/events/<uuid:id>/", EventView.as_view(), name="event"),
     path("api/v1/events/<uuid:id>/chain/", ChainView.as_view(), name="chain"),
     path("api/v1/objects/<sender>/<key:object_id>/history/", HistoryView.as_view(), name="history"),

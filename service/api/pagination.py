@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlencode
 
 from django.core import signing
 from django.db.models import Q
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,25 +15,39 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 from rest_framework.views import APIView
 
 from service.api import limits
-from service.api.parameters import BadParameter
+from service.api.parameters import BadParameter, choice
 
 SALT = "heliograph.cursor"
 
 
+Towards = Literal["lt", "gt"]
+Lookup = Literal["lt", "lte", "gt", "gte"]
+OPPOSITE: Mapping[Towards, Towards] = {"lt": "gt", "gt": "lt"}
+INCLUDED: Mapping[Towards, Lookup] = {"lt": "lte", "gt": "gte"}
+
+NEWEST_FIRST = "-id"
+DIRECTIONS: Mapping[str, Towards] = {NEWEST_FIRST: "lt", "id": "gt"}
+ORDERING = OpenApiParameter(
+    "ordering",
+    enum=list(DIRECTIONS),
+    default=NEWEST_FIRST,
+    description=(
+        "`-id`: the newest first; `id`: the oldest first. An id has the time at which it was made, to the millisecond; "
+        "the event's `time` may be up to 24 h from it."
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place between two rows, and which way to read from it: ``lt`` and ``lte`` towards older rows.
+    """A place between two rows, and which way to read from it: ``lt`` and ``lte`` towards smaller ones.
 
     ``position`` holds a value for each column of ``order``.
     """
 
-    lookup: Literal["lt", "lte", "gt", "gte"]
+    lookup: Lookup
     order: tuple[str, ...]
     position: tuple[str, ...]
-
-    @property
-    def backward(self) -> bool:
-        return self.lookup.startswith("gt")
 
     @property
     def beyond(self) -> Q:
@@ -47,28 +63,30 @@ class Cursor:
         return condition
 
     @classmethod
-    def read(cls, text: str, order: tuple[str, ...]) -> Self:
+    def read(cls, text: str, order: tuple[str, ...], question: str) -> Self:
         try:
-            lookup, position = signing.loads(text, salt=salt(order))
+            lookup, position = signing.loads(text, salt=salt(order, question))
         except signing.BadSignature as error:
             raise BadParameter(
-                "cursor", "This cursor was not made here. Follow 'next' or 'previous', or leave it out."
+                "cursor",
+                "This cursor was not made here for these parameters. Follow 'next' or 'previous', or leave it out.",
             ) from error
         return cls(lookup, order, tuple(position))
 
-    def __str__(self) -> str:
-        return signing.dumps([self.lookup, self.position], salt=salt(self.order))
+    def signed(self, question: str) -> str:
+        return signing.dumps([self.lookup, self.position], salt=salt(self.order, question))
 
 
-def salt(order: tuple[str, ...]) -> str:
-    """Return what a cursor is signed with, so that one of another order is refused."""
-    return ".".join([SALT, *order])
+def salt(order: tuple[str, ...], question: str) -> str:
+    """Return what a cursor is signed with, so that one of another order, or another question, is refused."""
+    return ".".join([SALT, *order, question])
 
 
 class CursorPagination(BasePagination):
-    """Newest first by the columns of ``order``, unique together among the rows that are read.
+    """In the order of the columns of ``order``, unique together among the rows that are read; the greatest first.
 
-    A cursor is opaque and signed: a made-up one is refused rather than read.
+    A cursor is opaque and signed: a made-up one is refused rather than read, and so is one that was made for other
+    parameters, whose pages would not be those of one list.
     """
 
     parameters = frozenset({"cursor", "page_size"})
@@ -77,44 +95,51 @@ class CursorPagination(BasePagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         size = page_size(request)
+        self.ahead = self.direction(request)
         self.url = request.build_absolute_uri()
+        self.question = urlencode(
+            sorted((name, text) for name, text in request.query_params.items() if name not in {"cursor", "page_size"})
+        )
         text = request.query_params.get("cursor")
-        self.cursor = None if text is None else Cursor.read(text, self.order)
+        self.cursor = None if text is None else Cursor.read(text, self.order, self.question)
+        self.backward = self.cursor is not None and not self.cursor.lookup.startswith(self.ahead)
         if self.cursor is not None:
             queryset = queryset.filter(self.cursor.beyond)
-        backward = self.cursor is not None and self.cursor.backward
-        rows = list(queryset.order_by(*[column if backward else f"-{column}" for column in self.order])[: size + 1])
+        towards = OPPOSITE[self.ahead] if self.backward else self.ahead
+        rows = list(queryset.order_by(*sorting(self.order, towards))[: size + 1])
         self.more = len(rows) > size
-        self.rows = rows[:size][::-1] if backward else rows[:size]
+        self.rows = rows[:size][::-1] if self.backward else rows[:size]
         return self.rows
+
+    def direction(self, request: Request) -> Towards:
+        return "lt"
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"next": self.next_link(), "previous": self.previous_link(), "results": data})
 
     def next_link(self) -> str | None:
-        """Return the address of the older rows, if there are any."""
-        cursor = self.cursor
-        if cursor is not None and cursor.backward and not self.rows:
-            return self.link("lte", cursor.position)
-        if self.more or (cursor is not None and cursor.backward):
-            return self.link("lt", self.position_of(self.rows[-1]))
+        """Return the address of the rows that follow, if there are any."""
+        if self.cursor is not None and self.backward and not self.rows:
+            return self.link(INCLUDED[self.ahead], self.cursor.position)
+        if self.more or self.backward:
+            return self.link(self.ahead, self.position_of(self.rows[-1]))
         return None
 
     def previous_link(self) -> str | None:
-        """Return the address of the newer rows, if the page isn't known to be the newest."""
-        cursor = self.cursor
-        if cursor is None or (cursor.backward and not self.more):
+        """Return the address of the rows before, if the page isn't known to be the first."""
+        behind = OPPOSITE[self.ahead]
+        if self.cursor is None or (self.backward and not self.more):
             return None
         if not self.rows:
-            return self.link("gte", cursor.position)
-        return self.link("gt", self.position_of(self.rows[0]))
+            return self.link(INCLUDED[behind], self.cursor.position)
+        return self.link(behind, self.position_of(self.rows[0]))
 
     def position_of(self, row: Any) -> tuple[str, ...]:
         return tuple(str(getattr(row, column)) for column in self.order)
 
-    def link(self, lookup: Literal["lt", "lte", "gt", "gte"], position: tuple[str, ...]) -> str:
-        cursor = Cursor(lookup, self.order, position)
-        return replace_query_param(remove_query_param(self.url, "cursor"), "cursor", str(cursor))
+    def link(self, lookup: Lookup, position: tuple[str, ...]) -> str:
+        cursor = Cursor(lookup, self.order, position).signed(self.question)
+        return replace_query_param(remove_query_param(self.url, "cursor"), "cursor", cursor)
 
     def get_paginated_response_schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         link = {"type": "string", "format": "uri", "nullable": True, "example": None}
@@ -147,10 +172,23 @@ class CursorPagination(BasePagination):
 
 
 class IdPagination(CursorPagination):
-    """Events, which are in order of their ids."""
+    """Events, in the order of the ids they are kept under; the newest first unless ``ordering`` says otherwise."""
 
+    parameters = CursorPagination.parameters | {"ordering"}
     order = ("id",)
     rows_are = "events"
+
+    def direction(self, request: Request) -> Towards:
+        return direction(request)
+
+
+def sorting(order: tuple[str, ...], towards: Towards) -> list[str]:
+    return [column if towards == "gt" else f"-{column}" for column in order]
+
+
+def direction(request: Request) -> Towards:
+    """Return which way events are asked for: towards the smaller ids by default."""
+    return DIRECTIONS[choice(request.query_params, ORDERING.name, list(DIRECTIONS))]
 
 
 def page_size(request: Request) -> int:

@@ -39,3 +39,11 @@ def check_parameters(parameters: QueryDict, known: Collection[str]) -> None:
             raise BadParameter(name, f"{name} is given {len(values)} times; give it once.")
         if not values[0]:
             raise BadParameter(name, f"{name} is empty; give it a value or leave it out.")
+
+
+def choice(parameters: QueryDict, name: str, known: Sequence[str]) -> str:
+    """Return the value of a parameter that has few, the first of ``known`` where it isn't given."""
+    text = str(parameters.get(name, known[0]))
+    if text not in known:
+        raise BadParameter(name, f"{name} is {' or '.join(known)}.")
+    return text

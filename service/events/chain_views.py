@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from service.api.parameters import check_parameters
 from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
-from service.events import chain, examples
+from service.events import chain, examples, queries
 from service.events.chain import Node
 from service.events.serializers import EventSerializer, represent
 from service.projects import queries as projects
@@ -103,7 +103,8 @@ class ChainView(APIView):
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002  # the path's name for it
         check_parameters(request.query_params, ())
         names = projects.read_by(key_of(request))
-        nodes = chain.chain(list(names), id)
+        with queries.bounded():
+            nodes = chain.chain(list(names), id)
         if not nodes:
             raise NotFound(f"This project has no event {id}.")
         return Response(described(nodes, names))

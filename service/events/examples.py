@@ -21,24 +21,19 @@ PAID = {
     "action": "updated",
     "actor": "auth.User/7",
     "correlationid": "6f1d6a3e9c1b4e0f8a2d7c5b3e9f1a20",
+    "causationid": "01a1f873-c89b-7d21-8c44-0a9be21f7d53",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "emitterid": "0b9c7a52-4f1e-4d0a-9a55-6c1f2e7d8b30",
     "outcome": "committed",
     "data": {"changes": {"status": ["new", "paid"]}, "diff_source": "loaded"},
 }
-
-
-def asked(value: object, unasked: object = "") -> list[OpenApiExample]:
-    """Return the examples of a parameter that may be left out: the page begins with nothing, and offers ``value``."""
-    return [OpenApiExample("Any", value=unasked), OpenApiExample("Example", value=value, summary=str(value))]
-
 
 ID_SENT = OpenApiExample("The event of the example that sends one", value=ID)
 REQUEST = OpenApiExample("An order was paid", value=PAID, request_only=True)
 ONE = OpenApiExample("An order was paid", value=PAID, request_only=True, media_type="application/cloudevents+json")
 # The generator makes an array of it.
 BATCH = OpenApiExample("A batch of one", value=PAID, request_only=True, media_type="application/cloudevents-batch+json")
-LINES = OpenApiExample(
-    "A line", value=json.dumps(PAID, separators=(",", ":")), request_only=True, media_type="application/x-ndjson"
-)
+LINES = OpenApiExample("A line of one", value=json.dumps(PAID), request_only=True, media_type="application/x-ndjson")
 RESPONSE = OpenApiExample(
     "An order was paid",
     value={**PAID, "recordedtime": RECORDED_TIME},

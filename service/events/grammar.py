@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from service.api import limits
 from service.api.inspection import SURROGATE
@@ -34,6 +34,8 @@ from service.events.search import UnusableError
 DATA = "data."
 DATA_PATH = "data.<path>"  # how the documentation names the parameters that begin with `DATA`
 SEARCH = "q"
+# Each the first column of an index, after the project.
+INDEXED = {"type", "sender", "actor", "correlation_id", "causation_id", "trace_id"}
 OUTCOMES = ("committed", "rolledback", "autocommit")
 
 PATHS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -42,6 +44,8 @@ DATA_HELP = (
     "is written so. A backslash goes before a dot in a name. Here: an object of such names and values, e.g. "
     '`{"data.changes.status.1": "paid"}`.'
 )
+DATA_EXAMPLE = {"data.changes.status.1": "paid"}
+SEARCH_EXAMPLE = 'sender:shop.Order -actor:auth.User/1 changed:status "paid"'
 SEARCH_HELP = (
     "Terms, as in a search box, e.g. `sender:shop.Order -actor:auth.User/1 changed:status`: any parameter's name, a "
     "colon and its value, in quotes if it holds a space; a minus before what must not hold; and free text, which any "
@@ -53,25 +57,33 @@ Read = Callable[[str], Condition]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """What a parameter, or a term, asks for. ``example`` is of the event that the documentation sends."""
+    """What a parameter, or a term, asks for. ``example`` is of the event that the documentation sends.
+
+    ``indexed`` tells whether an index finds what it asks for; else it is looked for among all that is left.
+    """
 
     read: Read
     help: str
     example: str
     kind: type = str
+    indexed: bool = False
 
 
 def exact(column: str, help_text: str, example: str) -> Field:
-    return Field(read=lambda text: Is(column, text), help=help_text, example=example)
+    return Field(read=lambda text: Is(column, text), help=help_text, example=example, indexed=column in INDEXED)
 
 
 def one_of(column: str, example: str) -> Field:
     help_text = f"Any of these, divided by commas: {limits.CHOICES} at the most."
-    return Field(read=lambda text: IsOneOf(column, choices(text)), help=help_text, example=example)
+    return Field(
+        read=lambda text: IsOneOf(column, choices(text)), help=help_text, example=example, indexed=column in INDEXED
+    )
 
 
 def identifier(column: str, help_text: str, example: str) -> Field:
-    return Field(read=lambda text: Is(column, hexadecimal(text)), help=help_text, example=example)
+    return Field(
+        read=lambda text: Is(column, hexadecimal(text)), help=help_text, example=example, indexed=column in INDEXED
+    )
 
 
 def choices(text: str) -> tuple[str, ...]:
@@ -117,6 +129,7 @@ FIELDS: dict[str, Field] = {
         read=lambda text: StartsWith("type", text),
         help="How the type begins, e.g. `django.db.`; in the same case.",
         example="django.db.",
+        indexed=True,
     ),
     "sender": exact("sender", "Model label or dotted path of the sender, e.g. `shop.Order`.", "shop.Order"),
     "sender__in": one_of("sender", "shop.Order,shop.Basket"),
@@ -137,19 +150,21 @@ FIELDS: dict[str, Field] = {
     "source": exact("source", "The client system and component, e.g. `/shop/web`.", "/shop/web"),
     "outcome": Field(read=outcome, help=f"What became of the transaction: {', '.join(OUTCOMES)}.", example="committed"),
     "emitterid": identifier(
-        "emitter_id", "One boot of a client process, as `GET emitters/` has it.", "0b9c1f6e-5a52-4c9e-9d3b-7f0a4f2f6f10"
+        "emitter_id", "One boot of a client process, as `GET emitters/` has it.", "0b9c7a52-4f1e-4d0a-9a55-6c1f2e7d8b30"
     ),
     "time__gte": Field(
         read=lambda text: Since(moment(text)),
         help="At or after this moment (RFC 3339).",
         example=examples.TIME,
         kind=datetime,
+        indexed=True,
     ),
     "time__lt": Field(
         read=lambda text: Before(moment(text)),
         help="Before this moment (RFC 3339).",
         example=examples.LATER,
         kind=datetime,
+        indexed=True,
     ),
     "changed": Field(
         read=Changed, help="Updates that changed this field: `data.changes` has it. E.g. `status`.", example="status"
@@ -176,11 +191,16 @@ def criteria_of(parameters: QueryDict, besides: Collection[str] = ()) -> Criteri
     return Criteria(tuple(conditions))
 
 
+def indexed() -> list[str]:
+    """Return the names of what an index finds."""
+    return [name for name, field in FIELDS.items() if field.indexed]
+
+
 def documented() -> list[OpenApiParameter]:
     """Return the parameters as the OpenAPI document has them."""
     return [
         *(
-            OpenApiParameter(name, field.kind, description=field.help, examples=examples.asked(field.example))
+            OpenApiParameter(name, field.kind, description=field.help, examples=one_or_none(field.example))
             for name, field in FIELDS.items()
         ),
         OpenApiParameter(
@@ -189,10 +209,15 @@ def documented() -> list[OpenApiParameter]:
             description=DATA_HELP,
             style="form",
             explode=True,
-            examples=examples.asked({"data.changes.status.1": "paid"}, {}),
+            examples=one_or_none(DATA_EXAMPLE, nothing={}),
         ),
-        OpenApiParameter(SEARCH, description=SEARCH_HELP, examples=examples.asked("sender:shop.Order changed:status")),
+        OpenApiParameter(SEARCH, description=SEARCH_HELP, examples=one_or_none(SEARCH_EXAMPLE)),
     ]
+
+
+def one_or_none(value: object, nothing: object = "") -> list[OpenApiExample]:
+    """Return an example to choose, after the one that the page fills in by itself: nothing, which isn't sent."""
+    return [OpenApiExample("Left out", value=nothing), OpenApiExample("An example", value=value)]
 
 
 def read(name: str, text: str) -> Iterator[Condition]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -51,25 +51,6 @@ class Union:
         """Return the first rows of all: each source gives as many at the most, from its index."""
         first, *others = (source[part] for source in self.sources)
         return first.union(*others, all=True).order_by(*self.sources[0].query.order_by)[part]
-
-
-class OldestFirst(Union):
-    """Stands for a union where it is read newest first, and gives what is oldest first: "before" means "after"."""
-
-    def filter(self, *conditions: Q, **lookups: Any) -> "OldestFirst":
-        return OldestFirst(*super().filter(*map(mirrored, conditions), **lookups).sources)
-
-    def order_by(self, *order: str) -> "OldestFirst":
-        turned = [column[1:] if column.startswith("-") else f"-{column}" for column in order]
-        return OldestFirst(*super().order_by(*turned).sources)
-
-
-def mirrored(bound: Q) -> Q:
-    """Return a bound on the other side of the same place."""
-    sides = {"lt": "gt", "lte": "gte", "gt": "lt", "gte": "lte"}
-    ((name, place),) = cast("list[tuple[str, Any]]", bound.children)
-    column, lookup = name.rsplit("__", 1)
-    return Q((f"{column}__{sides[lookup]}", place))
 
 
 def about(project_id: int, ref: Ref, *, possible: bool = False) -> Union:

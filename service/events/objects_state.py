@@ -5,7 +5,7 @@ increasing within an emitter, and between emitters as good as their clocks agree
 given when a transaction has ended, and say nothing of what was first.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -182,7 +182,7 @@ class State:
             self.exists = True
             self.write(event, told)
 
-    def apply_bulk_create(self, event: Event, told: Told, data: Mapping[str, Any]) -> None:
+    def apply_bulk_create(self, event: Event, told: Told, data: Fields) -> None:
         is_merge, is_by_key = "update_conflicts" in data, is_conflict_of_key(data)
         if not told.certain:
             if is_merge and not is_by_key and self.exists is not False:
@@ -228,7 +228,7 @@ class State:
 
 
 def contradicts(known: Any, old: Any) -> bool:
-    """Tell whether an event's old value surely is another one; how a bulk call wrote it may differ from how it is held."""
+    """Tell whether an event's old value surely is another one: a bulk call may have written it in another form."""
     if objects_told.is_unknown(old) or objects_told.is_cut(old):
         return False
     return (known is None) is not (old is None) or objects_where.same(known, old) is False
@@ -243,7 +243,7 @@ def is_moved(ref: Ref, data: Fields) -> bool:
     )
 
 
-def is_conflict_of_key(data: Mapping[str, Any]) -> bool:
+def is_conflict_of_key(data: Fields) -> bool:
     """Tell whether rows were merged into those that had their own primary key, and into no others."""
     names = objects_told.texts(data.get("unique_fields"))
-    return len(names) == 1 and names <= {"pk", *objects_told.key_fields(dict(data))}
+    return len(names) == 1 and names <= {"pk", *objects_told.key_fields(data)}

@@ -1,7 +1,7 @@
 """``GET objects/{sender}/{object_id}/history/`` and ``…/state/``."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,14 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from service.api.pagination import IdPagination
-from service.api.parameters import BadParameter, check_parameters
+from service.api.pagination import ORDERING, IdPagination
+from service.api.parameters import BadParameter, check_parameters, choice
 from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
-from service.events import examples, grammar, ids, objects
+from service.events import examples, grammar, ids, objects, queries
 from service.events.conditions import bounded
 from service.events.models import Event
-from service.events.objects import AsOf, OldestFirst
+from service.events.objects import AsOf
 from service.events.objects_serializers import EntrySerializer, StateSerializer, represent
 from service.events.objects_state import DETAILS, Reason
 from service.events.objects_told import Ref
@@ -67,7 +67,6 @@ AS_OF = OpenApiParameter(
         OpenApiExample("After an event", value=examples.ID),
     ],
 )
-NEWEST_FIRST, OLDEST_FIRST = ORDERS = ("-time", "time")
 UUID_LIKE = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 EXAMPLE_OF_HISTORY = OpenApiExample(
@@ -140,36 +139,11 @@ def as_of(parameters: QueryDict) -> AsOf:
         raise BadParameter(AS_OF.name, f"as_of can't be used: {error} It may also be an event's id.") from error
 
 
-def one_of(parameters: QueryDict, name: str, known: Sequence[str]) -> str | None:
-    """Return the value of a parameter that has few; None where it isn't given."""
-    text = parameters.get(name)
-    if text is None or text in known:
-        return text
-    raise BadParameter(name, f"{name} must be {' or '.join(known)}.")
-
-
-class HistoryPagination(IdPagination):
-    """Newest first, or oldest first: then all that leads on leads to newer events."""
-
-    parameters = IdPagination.parameters | {"ordering"}
-
-    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
-        if one_of(request.query_params, "ordering", ORDERS) == OLDEST_FIRST:
-            queryset = OldestFirst(*queryset.sources)
-        return super().paginate_queryset(queryset, request, view)
-
-    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        described = "`-time`, newest first, or `time`, oldest first: by the ids of the events, minted as they happened."
-        schema = {"type": "string", "enum": list(ORDERS), "default": NEWEST_FIRST}
-        ordering = {"name": "ordering", "in": "query", "description": described, "schema": schema}
-        return [ordering, *super().get_schema_operation_parameters(view)]
-
-
 class HistoryView(ListAPIView[Event]):
     scopes = {"GET": Scope.EVENTS_READ}
     content_negotiation_class = AlwaysJSON
     serializer_class = EntrySerializer
-    pagination_class = HistoryPagination
+    pagination_class = IdPagination
     filter_backends = []
     queryset = Event.objects.none()  # for the schema; each request reads its own project
 
@@ -180,7 +154,7 @@ class HistoryView(ListAPIView[Event]):
     def get_queryset(self) -> Any:
         parameters = self.request.query_params
         criteria = grammar.criteria_of(parameters, besides=self.pagination_class.parameters | {POSSIBLE.name})
-        possible = one_of(parameters, POSSIBLE.name, ["false", "true"]) == "true"
+        possible = choice(parameters, POSSIBLE.name, ["false", "true"]) == "true"
         found = objects.about(project_of(self.request), self.ref, possible=possible).filter(criteria.q())
         return found if "outcome" in parameters else found.filter(objects.NOT_ROLLED_BACK)
 
@@ -192,12 +166,13 @@ class HistoryView(ListAPIView[Event]):
             "back never happened: `outcome=rolledback` shows it. Filters are those of `GET events/`."
         ),
         tags=["objects"],
-        parameters=[*OF_OBJECT, POSSIBLE, *grammar.documented()],
+        parameters=[*OF_OBJECT, POSSIBLE, *grammar.documented(), ORDERING],
         examples=[EXAMPLE_OF_HISTORY],
         responses={200: EntrySerializer(many=True), **problems(400, 401, 403, 503)},
     )
     def get(self, request: Request, sender: str, object_id: str) -> Response:
-        return super().get(request)
+        with queries.bounded():
+            return super().get(request)
 
 
 class StateView(APIView):
@@ -219,7 +194,8 @@ class StateView(APIView):
     )
     def get(self, request: Request, sender: str, object_id: str) -> Response:
         check_parameters(request.query_params, {AS_OF.name})
-        state = objects.state(project_of(request), ref_of(self.kwargs), as_of(request.query_params))
+        with queries.bounded():
+            state = objects.state(project_of(request), ref_of(self.kwargs), as_of(request.query_params))
         if state is None:
             raise NotFound(f"This project has no event of {sender}/{object_id}.")
         return Response(represent(state))

@@ -6,7 +6,9 @@ from operator import attrgetter
 from uuid import UUID
 
 import msgspec
+import psycopg
 from django.db import DataError, IntegrityError, connection
+from django.db.backends.utils import CursorWrapper
 
 from service.api.problems import Unavailable
 
@@ -62,7 +64,7 @@ def store_all(rows: Mapping[int, Sequence[Row]]) -> dict[int, set[str]]:
     """
     projects = sorted(rows)
     parameters = [each for project_id in projects for each in (project_id, document(rows[project_id]))]
-    with connection.cursor() as cursor:
+    with binding_cursor() as cursor:
         try:
             cursor.execute(f"SELECT {', '.join([STORE] * len(projects))}", parameters)
         except IntegrityError as error:  # no other constraint can be broken here
@@ -71,11 +73,21 @@ def store_all(rows: Mapping[int, Sequence[Row]]) -> dict[int, set[str]]:
         return {project_id: set(ids) for project_id, ids in zip(projects, stored, strict=True)}
 
 
+def binding_cursor() -> CursorWrapper:
+    """Return a cursor that sends parameters beside the statement.
+
+    Django's writes them into it: a batch as a literal takes client and Postgres a third more processor time.
+    """
+    connection.ensure_connection()
+    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    return wrap(psycopg.Cursor(connection.connection))  # type: ignore[arg-type]  # the stubs want a wrapped one
+
+
 def would_store(project_id: int, rows: Sequence[Row]) -> set[str]:
     """Return the ids that `store` would find new now; store nothing. Raises DataError as it does."""
     if not rows:
         return set()
-    with connection.cursor() as cursor:
+    with binding_cursor() as cursor:
         cursor.execute(FIND, [document(rows), project_id])
         return {row.id for row in rows} - {stored for (stored,) in cursor.fetchall()}
 

@@ -1,11 +1,55 @@
 """Read events. Every read starts from one project, so that none can cross into another."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+from django.db import OperationalError, connection
 from django.db.models import QuerySet
+from psycopg.errors import QueryCanceled
 
+from service.api.problems import Problem
+from service.events import grammar
 from service.events.conditions import Criteria
 from service.events.models import Event
+
+
+class QueryTimeout(Problem):
+    """A question that would take longer than the setting QUERY_TIMEOUT: only its asker can make it smaller."""
+
+    title = "The question takes too long to answer"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "query_timeout",
+            f"No answer was found within {settings.QUERY_TIMEOUT} s. Narrow the range with time__gte and time__lt, or "
+            f"add a filter that has an index: {', '.join(grammar.indexed())}.",
+        )
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """End each statement within after QUERY_TIMEOUT seconds; raise `QueryTimeout` then.
+
+    The limit travels with the statement, as one message and one transaction, so that it costs no round trip and
+    leaves nothing behind. Within a transaction of the caller it lasts to the end of that.
+    """
+    limit = f"SET LOCAL statement_timeout = {int(settings.QUERY_TIMEOUT * 1000)}; "
+
+    def execute_limited(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        result = execute(limit + sql, params, many, context)
+        context["cursor"].nextset()
+        return result
+
+    try:
+        with connection.execute_wrapper(execute_limited):
+            yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, QueryCanceled):
+            raise QueryTimeout from error
+        raise
 
 
 def of_project(project_id: int) -> QuerySet[Event]:
@@ -20,3 +64,10 @@ def matching(project_id: int, criteria: Criteria) -> QuerySet[Event]:
 def by_id(project_id: int, event_id: UUID) -> Event | None:
     """Return one event, by one look-up in the primary key; None when this project has none of that id."""
     return of_project(project_id).filter(id=event_id).first()
+
+
+def newest_id(project_id: int) -> UUID:
+    """Return the greatest id of the project, by one look-up in the primary key; the least of all when it has none."""
+    with bounded():
+        newest = of_project(project_id).order_by("-id").values_list("id", flat=True).first()
+    return newest or UUID(int=0)

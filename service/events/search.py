@@ -11,8 +11,8 @@ from service.api import limits
 
 TERM = re.compile(
     r"""
-    (?P<minus>-?)
-    (?: (?P<name> (?: \\. | [^\s":\\] )+ ) : )?
+    (?P<minus> -?+ )
+    (?: (?P<name> (?: \\. | [^\s":\\] )+ ) : )?+
     (?: "(?P<quoted> (?: \\. | [^"\\] )* )" | (?P<bare> [^\s"]+ ) )
     (?= \s | $ )
     """,

@@ -1,24 +1,33 @@
-"""``GET events/`` and ``GET events/{id}/``."""
+"""``GET events/``, ``GET events/export/`` and ``GET events/{id}/``."""
 
 from uuid import UUID
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from service.api.pagination import IdPagination
-from service.api.parameters import check_parameters
+from service.api.pagination import ORDERING, IdPagination, direction
+from service.api.parameters import check_parameters, choice
 from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
-from service.events import examples, grammar, queries
+from service.events import examples, export, grammar, queries
 from service.events.models import Event
 from service.events.serializers import EventSerializer, represent
 from service.projects.authentication import project_of
 from service.projects.models import Scope
+
+FORMAT = OpenApiParameter(
+    "format",
+    enum=list(export.FORMATS),
+    default="ndjson",
+    description="`ndjson`: a JSON event a line; `csv`: an event a line, for a spreadsheet.",
+)
 
 
 class EventListView(ListAPIView[Event]):
@@ -34,15 +43,45 @@ class EventListView(ListAPIView[Event]):
 
     @extend_schema(
         operation_id="events_list",
-        summary="List events, newest first",
+        summary="List events",
         description="Filters are joined by AND. An unknown parameter is an error, never ignored.",
         tags=["events"],
-        parameters=grammar.documented(),
+        parameters=[*grammar.documented(), ORDERING],
         examples=[examples.RESPONSE],
         responses={200: EventSerializer(many=True), **problems(400, 401, 403, 503)},
     )
     def get(self, request: Request) -> Response:
-        return super().get(request)
+        with queries.bounded():
+            return super().get(request)
+
+
+class EventExportView(APIView):
+    scopes = {"GET": Scope.EVENTS_READ}
+    content_negotiation_class = AlwaysJSON
+
+    @extend_schema(
+        operation_id="events_export",
+        summary="Export events",
+        description=(
+            "All events that are there when it begins, each once, streamed. When something fails on the way, the "
+            "connection breaks instead of ending well. In CSV, `data` and what has no column are JSON."
+        ),
+        tags=["events"],
+        parameters=[*grammar.documented(), ORDERING, FORMAT],
+        responses={
+            (200, "application/x-ndjson"): OpenApiResponse(OpenApiTypes.STR, "An event a line"),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, "An event a line"),
+            **problems(400, 401, 403, 503),
+        },
+    )
+    def get(self, request: Request) -> StreamingHttpResponse:
+        parameters = request.query_params
+        criteria = grammar.criteria_of(parameters, besides={ORDERING.name, FORMAT.name})
+        name = choice(parameters, FORMAT.name, list(export.FORMATS))
+        form = export.FORMATS[name]
+        chunks = export.chunks(project_of(request), criteria, direction(request), form)
+        disposition = {"Content-Disposition": f'attachment; filename="events.{name}"'}
+        return StreamingHttpResponse(chunks, content_type=form.media_type, headers=disposition)
 
 
 class EventView(APIView):

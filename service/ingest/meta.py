@@ -32,7 +32,7 @@ LIMITS = {
 class LimitsSerializer(serializers.Serializer[Any]):
     events = serializers.IntegerField(help_text="In a batch.")
     body = serializers.IntegerField(help_text="Bytes of a body on the wire.")
-    inflated = serializers.IntegerField(help_text="Bytes of a body after gzip is undone.")
+    inflated = serializers.IntegerField(help_text="Bytes of a body after gzip or zstd is undone.")
     event = serializers.IntegerField(help_text="Bytes of one event.")
     depth = serializers.IntegerField(help_text="Nested arrays and objects in an event.")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.api.pagination import CursorPagination
+from service.api.pagination import CursorPagination, IdPagination
 from service.events import grammar
 from service.telemetry.filters import EmitterFilter
 
@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     ("section", "filters"),
-    [("Asking", {*grammar.FIELDS, grammar.DATA_PATH, grammar.SEARCH}), ("Emitters", {*EmitterFilter.base_filters})],
+    [
+        ("Asking", {*grammar.FIELDS, grammar.DATA_PATH, grammar.SEARCH, *IdPagination.parameters}),
+        ("Emitters", {*EmitterFilter.base_filters, *CursorPagination.parameters}),
+    ],
 )
 def test_every_filter_is_documented_and_no_other_is(section: str, filters: set[str]) -> None:
     text = (ROOT / "docs" / "reference" / "http-api.md").read_text()
@@ -23,7 +26,14 @@ def test_every_filter_is_documented_and_no_other_is(section: str, filters: set[s
     rows = re.findall(r"^\| ((?:`[\w.<>]+`(?:, )?)+) \|", table, re.MULTILINE)
 
     documented = {name for row in rows for name in re.findall(r"[\w.<>]+", row)}
-    assert documented == filters | CursorPagination.parameters
+    assert documented == filters
+
+
+def test_the_filters_that_have_an_index_are_told() -> None:
+    text = (ROOT / "docs" / "reference" / "http-api.md").read_text()
+    rows = re.findall(r"^\| ((?:`[\w.<>]+`(?:, )?)+) \|.*\| yes \|$", text, re.MULTILINE)
+
+    assert {name for row in rows for name in re.findall(r"[\w.<>]+", row)} == set(grammar.indexed())
 
 
 def test_every_environment_variable_is_documented_and_no_other_is() -> None:

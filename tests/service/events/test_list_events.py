@@ -1,16 +1,31 @@
 """``GET events/``: filters, and parameters that can't be used. Pages are in test_pages.py."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from service.events import grammar, queries
+from service.projects.models import Project
 from tests.service.cast import Api, event, problem, uuid7
 
+INDEXED_COLUMN = {"type": "type", "sender": "sender", "actor": "actor"}
+INDEXED_COLUMN |= {"correlationid": "correlation_id", "traceid": "trace_id", "causationid": "causation_id"}
 NOON = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
+
+# A few thousand events that have nothing in common.
+VARIED = """
+INSERT INTO event (project_id, id, type, source, sender, object_id, actor, correlation_id, causation_id, trace_id,
+                   occurred_at, received_at)
+SELECT %s, (left(%s, 14) || '7' || right(md5(n::text)::uuid::text, 21))::uuid, 't' || n, 'x', 's' || n, n, 'a' || n,
+       'c' || n, 'c' || n, md5('t' || n)::uuid, now(), now()
+  FROM generate_series(1, 3000) AS n
+"""
 
 
 def test_events_are_listed_newest_first(api: Api) -> None:
@@ -250,29 +265,27 @@ def test_every_unusable_value_is_told_of(api: Api) -> None:
 def test_a_list_costs_one_query_besides_the_key_and_counts_nothing(api: Api) -> None:
     api.send([event(data={"n": number}) for number in range(30)])
 
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as captured:
         api.list(page_size=10)
 
-    (_, listing) = [query["sql"] for query in queries]
+    (_, listing) = [query["sql"] for query in captured]
     assert "count(" not in listing.lower()
 
 
 def plan(query: Any) -> str:
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (COSTS OFF) {query['sql']}")
+        cursor.execute(f"EXPLAIN (COSTS OFF) {query['sql'].partition('; ')[2]}")
         return "\n".join(line for (line,) in cursor.fetchall())
 
 
 def listing_plan(api: Api, **parameters: object) -> str:
     """Return how Postgres answers a list; without sequential scans, which it prefers on a table as small as ours."""
-    with CaptureQueriesContext(connection) as queries:
+    with CaptureQueriesContext(connection) as captured:
         assert api.list(**parameters).status_code == 200
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_bitmapscan = off")
-    return plan(queries[-1])
+    return plan(captured[-1])
 
 
 @pytest.mark.parametrize("direction", ["newest", "older", "newer"])
@@ -281,12 +294,12 @@ def test_a_page_is_read_off_the_primary_key_without_a_sort(direction: str, api: 
     second = api.list(page_size=3).json()["next"]
     addresses = {"newest": "/api/v1/events/?page_size=3", "older": second, "newer": api.get(second).json()["previous"]}
 
-    with CaptureQueriesContext(connection) as queries:
+    with CaptureQueriesContext(connection) as captured:
         api.get(addresses[direction])
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_bitmapscan = off")
-    steps = plan(queries[-1])
+    steps = plan(captured[-1])
 
     assert "Sort" not in steps
     assert "pkey" in steps
@@ -298,16 +311,33 @@ def test_a_page_is_read_off_the_primary_key_without_a_sort(direction: str, api: 
         ({"type": "a"}, "type"),
         ({"actor": "a"}, "actor"),
         ({"correlationid": "a"}, "correlation_id"),
+        ({"traceid": "a" * 32}, "trace_id"),
+        ({"causationid": "a"}, "causation_id"),
         ({"sender": "a", "object_id": "1"}, "sender"),
     ],
 )
 def test_a_filter_that_has_an_index_needs_no_sort(parameters: dict[str, str], index: str, api: Api) -> None:
-    api.send([event(**dict.fromkeys(("type", "actor", "correlationid", "sender"), "a")) for _ in range(5)])
+    parent = f"00-{'a' * 32}-{'b' * 16}-01"
+    shared = dict.fromkeys(("type", "actor", "correlationid", "causationid", "sender"), "a") | {"traceparent": parent}
+    api.send([event(**shared) for _ in range(5)])
 
     steps = listing_plan(api, **parameters)
 
     assert "Sort" not in steps
     assert f"_{index}_" in steps
+
+
+@pytest.mark.parametrize("name", sorted(set(grammar.indexed()) - {"time__gte", "time__lt"}))
+def test_what_is_said_to_have_an_index_is_found_by_it(name: str, project: Project) -> None:
+    parameters = QueryDict(mutable=True)
+    parameters[name] = grammar.FIELDS[name].example
+    with connection.cursor() as cursor:
+        cursor.execute(VARIED, [project.id, str(uuid7())])
+        cursor.execute("ANALYZE event")
+
+    steps = queries.matching(project.id, grammar.criteria_of(parameters)).explain()
+
+    assert re.search(rf"Index Cond: .*{INDEXED_COLUMN[name.partition('__')[0]]}", steps), steps
 
 
 def test_a_range_of_time_leaves_the_other_partitions_out(api: Api) -> None:

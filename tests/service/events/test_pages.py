@@ -25,6 +25,7 @@ made_events = st.lists(
 filters = st.fixed_dictionaries(
     {},
     optional={
+        "ordering": st.sampled_from(["-id", "id"]),
         "type": st.sampled_from(TYPES),
         "actor": st.sampled_from(ACTORS),
         "time__gte": st.integers(0, 40),
@@ -51,7 +52,7 @@ def kept(sent: list[dict[str, Any]], chosen: dict[str, Any]) -> list[str]:
         and day(chosen.get("time__gte", 0)) <= each["time"]
         and ("time__lt" not in chosen or each["time"] < day(chosen["time__lt"]))
     ]
-    return sorted(found, reverse=True)
+    return sorted(found, reverse=chosen.get("ordering") != "id")
 
 
 def parameters(chosen: dict[str, Any]) -> dict[str, Any]:
@@ -122,9 +123,10 @@ def test_nothing_is_skipped_or_told_twice_while_events_arrive(
     back = walk(api, pages[-1], "previous")
     returned = [each for page in back[::-1] for each in ids(page)]
 
-    assert seen == sorted(set(seen), reverse=True)
+    newest_first = chosen.get("ordering") != "id"
+    assert seen == sorted(set(seen), reverse=newest_first)
     assert set(kept(events, chosen)) <= set(seen) <= set(kept(events + late, chosen))
-    assert returned == sorted(set(returned), reverse=True)
+    assert returned == sorted(set(returned), reverse=newest_first)
     assert set(seen) <= set(returned) <= set(kept(events + late, chosen))
 
 
@@ -181,3 +183,25 @@ def test_a_cursor_that_was_altered_is_refused(api: Api) -> None:
 
     for altered in (cursor[:-1], cursor[1:], cursor.swapcase(), cursor + "A", cursor.split(":")[0]):
         problem(api.list(cursor=altered), 400, "invalid_parameter", "cursor")
+
+
+def test_a_cursor_is_of_one_question_and_page_size_is_no_part_of_it(api: Api) -> None:
+    api.send([event(actor="ann", type="a") for _ in range(3)])
+    (cursor,) = parse_qs(urlsplit(api.list(actor="ann", page_size=1).json()["next"]).query)["cursor"]
+
+    for other in ({}, {"actor": "bob"}, {"actor": "ann", "type": "a"}, {"actor": "ann", "ordering": "id"}):
+        problem(api.list(cursor=cursor, **other), 400, "invalid_parameter", "cursor")
+    assert len(api.listed(cursor=cursor, actor="ann", page_size=2)) == 2
+
+
+@pytest.mark.parametrize("ordering", ["time", "-time", "+id", "id,-id", "actor"])
+def test_an_ordering_that_there_is_not_is_refused_by_name(ordering: str, api: Api) -> None:
+    problem(api.list(ordering=ordering), 400, "invalid_parameter", "ordering")
+
+
+def test_the_oldest_come_first_when_asked_for(api: Api) -> None:
+    sent = [event(id=str(uuid7(START + timedelta(days=number)))) for number in (3, 1, 2)]
+    api.send(sent)
+
+    assert api.listed(ordering="id") == [sent[index]["id"] for index in (1, 2, 0)]
+    assert api.listed(ordering="-id") == [sent[index]["id"] for index in (0, 2, 1)]

@@ -4,19 +4,27 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import urllib3
 from django.db import connection, transaction
+from django.db.models import Count, Sum
 from django.utils import timezone
 
 from service.events import operations
-from service.events.models import Event
+from service.events.models import Arrival, Delta, Event
 from service.events.operations import Row
 from service.projects.models import Project
+from service.telemetry import operations as telemetry
+from service.telemetry.models import Emitter
+from tests import live
 from tests.service.cast import EVENTS, event, uuid7
 
 SENDERS = 4
@@ -67,6 +75,50 @@ def test_one_event_by_many_connections_is_accepted_once(transactional_db: None, 
 
     assert sorted(answer.status for answer in answers) == [200] * 63 + [201]
     assert Event.objects.count() == 1
+
+
+def posts_of(number: int, events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return what one of many writers posts: single events, small and large batches, all of them others' too."""
+    rng = random.Random(number)
+    return [rng.sample(events, rng.choice([1, 1, 1, 1, 30, 250])) for _ in range(40)]
+
+
+def test_eight_writers_of_two_processes_store_and_count_each_event_once(
+    transactional_db: None, live_service: str, key: str, project: Project, tmp_path: Path
+) -> None:
+    types = ["shop.signals.paid", "shop.signals.sent"]
+    emitter = str(uuid4())
+    events = [event(emitterid=emitter, sequence=str(n + 1), type=types[n % 2]) for n in range(400)]
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    posts = [posts_of(number, events) for number in range(8)]
+    deadlocks = count("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+
+    def send(number: int, address: str) -> list[tuple[int, Any]]:
+        with urllib3.connection_from_url(address, timeout=60, retries=False) as http:
+            bodies = [json.dumps(post if len(post) > 1 else post[0]).encode() for post in posts[number]]
+            answers = [http.request("POST", EVENTS, body=body, headers=headers) for body in bodies]
+        return [(answer.status, answer.json()) for answer in answers]
+
+    with live.service(tmp_path / "log") as other, ThreadPoolExecutor(8) as pool:
+        answers = list(chain(*pool.map(send, range(8), [live_service, other] * 4)))
+
+    sent = {each["id"] for post in chain(*posts) for each in post}
+    assert {status for status, _ in answers} <= {200, 201}
+    assert sum(receipt["accepted"] for _, receipt in answers) == len(sent)
+    assert sum(receipt["accepted"] + receipt["duplicates"] for _, receipt in answers) == sum(map(len, chain(*posts)))
+    assert Counter(str(each) for each in Event.objects.values_list("id", flat=True)) == Counter(sent)
+    counted = Delta.objects.order_by("type").values_list("type").annotate(Sum("count"))
+    assert list(counted) == list(Event.objects.order_by("type").values_list("type").annotate(Count("id")))
+    assert Counter(str(each) for arrival in Arrival.objects.all() for each in arrival.ids) == Counter(sent)
+    telemetry.fold(project.pk)
+    assert Emitter.objects.get().stored == len(sent)
+    assert count("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == deadlocks
+
+
+def count(query: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return int(cursor.fetchone()[0])
 
 
 def row(event_id: str) -> Row:

@@ -1,0 +1,88 @@
+"""A question that takes too long is ended, and told how to be made smaller."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+
+from service.events import grammar, queries
+from service.events.queries import QueryTimeout
+from tests.service.cast import Api, event, problem
+
+
+@pytest.fixture
+def locked(transactional_db: None) -> Iterator[None]:
+    """Have somebody else hold the table of events, so that each who reads it waits."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        other = connections["default"]
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
+            held.set()
+            done.wait(60)
+            cursor.execute("ROLLBACK")
+        other.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(60)
+    yield
+    done.set()
+    holder.join()
+
+
+@pytest.mark.parametrize("address", ["/api/v1/events/", "/api/v1/events/export/", "/api/v1/events/export/?ordering=id"])
+def test_a_list_that_takes_too_long_is_a_problem_that_says_how_to_narrow_it(
+    address: str, api: Api, locked: None, settings: Any
+) -> None:
+    settings.QUERY_TIMEOUT = 0.1
+
+    document = problem(api.get(address), 400, "query_timeout")
+
+    assert "0.1 s" in document["detail"]
+    assert "time__gte" in document["detail"]
+    assert all(name in document["detail"] for name in grammar.indexed())
+
+
+def test_the_limit_ends_with_the_statement(transactional_db: None, settings: Any) -> None:
+    settings.QUERY_TIMEOUT = 0.05
+
+    with pytest.raises(QueryTimeout), queries.bounded(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [60])
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        limit = cursor.fetchone()
+        cursor.execute("SELECT pg_sleep(0.1)")
+
+    assert limit == ("0",)
+
+
+def test_what_is_no_timeout_is_raised_as_it_is(transactional_db: None) -> None:
+    with pytest.raises(ZeroDivisionError), queries.bounded():
+        raise ZeroDivisionError
+
+
+def test_rows_and_parameters_come_through_as_without_a_limit(transactional_db: None) -> None:
+    with queries.bounded(), connection.cursor() as cursor:
+        cursor.execute("SELECT n, %s FROM generate_series(1, 3) AS n", ["a%;"])
+        found = cursor.fetchall()
+        cursor.execute("SELECT current_setting('statement_timeout')")
+        limit = cursor.fetchone()
+
+    assert found == [(1, "a%;"), (2, "a%;"), (3, "a%;")]
+    assert limit == ("10s",)
+
+
+def test_a_limit_costs_no_statement_of_its_own(api: Api) -> None:
+    api.send(event())
+
+    with CaptureQueriesContext(connection) as captured:
+        api.list()
+
+    assert len(captured) == 2
+    assert captured[-1]["sql"].startswith("SET LOCAL statement_timeout = 10000; SELECT")
