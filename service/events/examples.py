@@ -28,12 +28,6 @@ PAID = {
     "data": {"changes": {"status": ["new", "paid"]}, "diff_source": "loaded"},
 }
 
-
-def asked(value: object, unasked: object = "") -> list[OpenApiExample]:
-    """Return the examples of a parameter that may be left out: the page begins with nothing, and offers ``value``."""
-    return [OpenApiExample("Any", value=unasked), OpenApiExample("Example", value=value, summary=str(value))]
-
-
 ID_SENT = OpenApiExample("The event of the example that sends one", value=ID)
 REQUEST = OpenApiExample("An order was paid", value=PAID, request_only=True)
 ONE = OpenApiExample("An order was paid", value=PAID, request_only=True, media_type="application/cloudevents+json")
