@@ -28,6 +28,12 @@ PAID = {
     "data": {"changes": {"status": ["new", "paid"]}, "diff_source": "loaded"},
 }
 
+
+def one_or_none(value: object, nothing: object = "") -> list[OpenApiExample]:
+    """Return an example to choose, after the one that the page fills in by itself: nothing, which isn't sent."""
+    return [OpenApiExample("Left out", value=nothing), OpenApiExample("An example", value=value)]
+
+
 ID_SENT = OpenApiExample("The event of the example that sends one", value=ID)
 REQUEST = OpenApiExample("An order was paid", value=PAID, request_only=True)
 ONE = OpenApiExample("An order was paid", value=PAID, request_only=True, media_type="application/cloudevents+json")

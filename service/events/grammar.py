@@ -200,7 +200,7 @@ def documented() -> list[OpenApiParameter]:
     """Return the parameters as the OpenAPI document has them."""
     return [
         *(
-            OpenApiParameter(name, field.kind, description=field.help, examples=one_or_none(field.example))
+            OpenApiParameter(name, field.kind, description=field.help, examples=examples.one_or_none(field.example))
             for name, field in FIELDS.items()
         ),
         OpenApiParameter(
@@ -209,9 +209,9 @@ def documented() -> list[OpenApiParameter]:
             description=DATA_HELP,
             style="form",
             explode=True,
-            examples=one_or_none(DATA_EXAMPLE, nothing={}),
+            examples=examples.one_or_none(DATA_EXAMPLE, {}),
         ),
-        OpenApiParameter(SEARCH, description=SEARCH_HELP, examples=one_or_none(SEARCH_EXAMPLE)),
+        OpenApiParameter(SEARCH, description=SEARCH_HELP, examples=examples.one_or_none(SEARCH_EXAMPLE)),
     ]
 
 
