@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiParameter
 
 from service.api import limits
 from service.api.filters import exactly
-from service.events import examples, grammar
+from service.events import examples
 from service.events.conditions import bounded
 from service.telemetry.models import Emitter
 
@@ -65,7 +65,7 @@ def documented() -> list[OpenApiParameter]:
             name,
             EXAMPLES[name][0],
             description=each.extra["help_text"],
-            examples=grammar.one_or_none(EXAMPLES[name][1]),
+            examples=examples.one_or_none(EXAMPLES[name][1]),
         )
         for name, each in EmitterFilter.base_filters.items()
     ]
