@@ -8,7 +8,7 @@ from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
 
-from service.api.problems import CONTENT_TYPE, RETRY_AFTER_OUTAGE, document
+from service.api.problems import CONTENT_TYPE, document
 
 SCOPES = "x-scopes"  # the scopes that a key needs; none where any key will do
 
@@ -29,6 +29,12 @@ PROBLEMS: dict[str, dict[str, object]] = {
     "401": document(401, "The key was not accepted", "key_missing", "Send a key as 'Authorization: Bearer hg_…'."),
     "403": document(403, "The key lacks a scope", "scope_missing", "The key hg_4Fh2kQz9… has no scope 'events:read'."),
     "404": document(404, "Not Found", "not_found", "This project has no event 01a1f873-c8a0-7c3e-a1b2-000000000000."),
+    "408": document(
+        408,
+        "The request took too long to arrive",
+        "request_timeout",
+        "The body came slower than 16384 bytes a second. Send it again.",
+    ),
     "413": document(
         413,
         "The request is too large",
@@ -45,20 +51,18 @@ PROBLEMS: dict[str, dict[str, object]] = {
         "source: The attribute source is missing.",
         [{"field": "source", "code": "required", "detail": "The attribute source is missing."}],
     ),
-    "429": document(429, "Too many requests", "rate_limited", "This key may ask again in 12 seconds."),
+    "429": document(
+        429,
+        "The key has used up its requests",
+        "rate_limited",
+        "The key hg_4Fh2kQz9… may make 60000 requests a minute. Send it again in 12 s.",
+    ),
     "503": document(
         503,
         "The service can't store or read right now",
         "database_unavailable",
         "The database does not answer. Send the same again.",
     ),
-}
-RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Seconds to wait before the same is sent again.",
-        "schema": {"type": "integer", "example": RETRY_AFTER_OUTAGE},
-        "required": True,
-    }
 }
 CHALLENGE = {
     "WWW-Authenticate": {
@@ -67,7 +71,7 @@ CHALLENGE = {
         "required": True,
     }
 }
-HEADERS = {"401": CHALLENGE, "429": RETRY_AFTER, "503": RETRY_AFTER}
+HEADERS = {"401": CHALLENGE}
 
 
 class OperationSchema(AutoSchema):

@@ -9,12 +9,13 @@ from rest_framework.views import APIView
 from service.api.parameters import BadParameter
 from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
-from service.events import grammar, tail
+from service.events import examples, grammar, tail
 from service.events.arrivals import Place
 from service.projects.authentication import lasting, project_of
 from service.projects.models import Scope
 
 HEADER = "Last-Event-ID"
+PLACE = "1042-01a1f873c8a07c3ea1b25f0e6d3c9a41-1-1795252500"
 
 
 class TailView(APIView):
@@ -34,7 +35,13 @@ class TailView(APIView):
         tags=["events"],
         parameters=[
             *grammar.documented(),
-            OpenApiParameter(HEADER, str, OpenApiParameter.HEADER, description="The `id` that was read last."),
+            OpenApiParameter(
+                HEADER,
+                str,
+                OpenApiParameter.HEADER,
+                description="The `id` that was read last.",
+                examples=examples.one_or_none(PLACE),
+            ),
         ],
         responses={
             (200, tail.MEDIA_TYPE): OpenApiResponse(OpenApiTypes.STR, "The events, without end"),

@@ -4,6 +4,7 @@ An operation that comes later is swept by itself; one that this doesn't know how
 """
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -256,8 +257,8 @@ def test_a_neighbour_meets_a_projects_ids_as_if_they_were_nobodys(stage: Stage) 
 
 
 def blank(answer: Answer, asked: Mapping[str, str]) -> Answer:
-    """Return ``answer`` without what it echoes of the question."""
-    body = answer.body
+    """Return ``answer`` without what it echoes of the question, and without a tail's place, which moves."""
+    body = re.sub(r"(?m)^id: .*$", "", answer.body)
     for text in sorted(asked.values(), key=len, reverse=True):
         body = body.replace(text, "…")
     return Answer(status=answer.status, media_type=answer.media_type, body=body)
