@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
-from service.events.models import Event, Tally
-from service.projects.models import Project
-from service.telemetry.models import Emitter
 from tests import live
 from tests.contract import shop, tenants
 from tests.contract.tenants import Tenant
@@ -68,9 +66,7 @@ def recorded(live_service: str, django_db_blocker: Any, tmp_path_factory: pytest
         try:
             return record(tenant, tmp_path_factory.mktemp("shop"))
         finally:
-            for model in (Event, Tally, Emitter):
-                model.objects.filter(project_id=tenant.id).delete()
-            Project.objects.filter(pk=tenant.id).delete()
+            call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
 
 
 def record(tenant: Tenant, folder: Path) -> Recorded:

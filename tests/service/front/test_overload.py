@@ -13,17 +13,20 @@ from urllib.parse import urlsplit
 import pytest
 
 from service.events.models import Event
+from service.ingest.operations import SMALL
 from tests import live
 from tests.service.cast import EVENTS, PROBLEM, event
 from tests.service.front.conftest import Start
 from tests.service.front.locks import events_locked
+
+ALONE = "x" * SMALL  # in a body, so that it doesn't wait for the commit of others
 
 
 def send(url: str, key: str) -> tuple[int, Any, Any]:
     address = urlsplit(url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    connection.request("POST", EVENTS, json.dumps(event()), headers)
+    connection.request("POST", EVENTS, json.dumps(event(data=ALONE)), headers)
     answer = connection.getresponse()
     body = json.loads(answer.read())
     connection.close()
