@@ -5,7 +5,7 @@ RUN := $(UV) run --locked
 # Some other project's active virtual environment would only make uv warn.
 unexport VIRTUAL_ENV
 
-.PHONY: help up demo test test-matrix lint bench-ingest bench-query bench-emitter bench-throughput bench-outage bench-outbox openapi
+.PHONY: help up demo test test-matrix lint bench-ingest bench-query bench-tail bench-emitter bench-throughput bench-outage bench-outbox openapi
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -33,6 +33,9 @@ bench-ingest: $(UV) ## measure how many events a second are stored
 
 bench-query: $(UV) ## measure how fast questions are answered, of 10 million events (ARGS="--events 300000 --rounds 20")
 	@$(RUN) python -m benchmarks.query $(ARGS)
+
+bench-tail: $(UV) ## measure how late 200 tails are, and what they cost ingest (ARGS="--rounds 3")
+	@$(RUN) python -m benchmarks.tail $(ARGS)
 
 bench-emitter: $(UV) ## measure what capturing adds to a save, beside other libraries (ARGS="--rounds 3")
 	@$(RUN) --group bench python -m benchmarks.emitter $(ARGS)

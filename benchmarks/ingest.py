@@ -180,12 +180,12 @@ def wait_for(port: int) -> None:
 
 
 @contextmanager
-def running() -> Iterator[tuple[str, int, str]]:
+def running(scopes: str = "events:write") -> Iterator[tuple[str, int, str]]:
     """Run Postgres and the service; yield the database's address, the service's port and a key."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        with EmbeddedPostgres(folder) as server, service(server.dsn, folder) as (port, key):
+        with EmbeddedPostgres(folder) as server, service(server.dsn, folder, scopes) as (port, key):
             yield server.dsn, port, key
 
 

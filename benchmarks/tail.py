@@ -89,7 +89,7 @@ def rate(port: int, key: str, events: int) -> float:
 
 def measure(events: int, rounds: int, tails: int) -> bool:
     ratios, lags = [], []
-    with running() as (_, port, key):
+    with running("events:write,events:read") as (_, port, key):
         send(port, key, batches(events, BATCH), CONNECTIONS)  # warms up
         for _ in range(rounds):
             alone = rate(port, key, events)
