@@ -70,7 +70,7 @@ def test_a_stream_that_fails_does_not_look_complete(service: live.Service) -> No
         answer = rest(connection)
 
     assert not answer.endswith(b"0\r\n\r\n")  # nor, perhaps, has it begun
-    assert "ValueError: no more" in service.log.read_text()
+    live.eventually(lambda: "ValueError: no more" in service.log.read_text())
     assert state(service)["closed"] == 1
 
 
