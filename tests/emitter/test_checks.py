@@ -182,6 +182,7 @@ def test_every_setting_has_a_check_of_its_own() -> None:
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.django_db(databases="__all__")  # since Django 6.1, checks of fields ask what the database can do
 @pytest.mark.parametrize("deploy", [True, False])
 def test_what_captured_deletes_cost_is_told_where_somebody_asks_and_not_by_each_command(deploy: bool) -> None:
     said = StringIO()
