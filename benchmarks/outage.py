@@ -235,10 +235,9 @@ def measure(delivery: str, events: int) -> bool:
 def close() -> None:
     from django.db import connections
 
-    from emitter import outlet, relay
+    from emitter import outlet
 
     outlet.close()
-    relay.close()
     connections.close_all()
 
 

@@ -158,9 +158,10 @@ def relay_from(using: str) -> None:
             return
         worker().start()  # which tells the service of this process
         if conf.relay == "thread":
-            from emitter import relay  # imports models, and this module may be there before the apps are
+            # They import models, and this module may be there before the apps are.
+            from emitter import relay, relays
 
-            relay.wake(using, lambda: make_relay(using, poll=relay.POLL))
+            relays.wake(using, lambda: make_relay(using, poll=relay.POLL))
     except Exception as error:  # noqa: BLE001  # no thread is to be had, as while Python ends: another process will
         complain("relay", "The outbox could not be relayed from this process", error)
 
@@ -193,8 +194,8 @@ def close() -> None:
 
 
 def stop_relays(seconds: float) -> "list[threading.Thread]":
-    relay = sys.modules.get("emitter.relay")
-    return [] if relay is None else relay.stop(seconds)
+    relays = sys.modules.get("emitter.relays")
+    return [] if relays is None else relays.stop(seconds)
 
 
 def flush(timeout: float = 5.0) -> bool:
@@ -202,9 +203,9 @@ def flush(timeout: float = 5.0) -> bool:
     deadline = time.monotonic() + timeout
     is_sent = worker().flush(timeout)
     if is_sent and conf.delivery == "outbox":
-        from emitter import relay
+        from emitter import relays
 
-        return relay.flush(max(0.0, deadline - time.monotonic()))
+        return relays.flush(max(0.0, deadline - time.monotonic()))
     return is_sent
 
 

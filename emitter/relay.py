@@ -11,38 +11,19 @@ row leaves when the service has taken its event, or as a dead letter when it has
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
-import msgspec
-
-from emitter import forks, leases, outbox
+from emitter import leases, outbox
 from emitter.complaints import complain, logger
-from emitter.event import Event, Result
 from emitter.exceptions import PermanentError, TemporaryError
 from emitter.leases import Claim
 from emitter.retry import RETRY, Retry
+from emitter.rows import Transport, decoded, sent
 
 POLL = 60.0  # seconds after which a relay looks for what others left: what its own process commits wakes it
 IDLE = 5.0  # seconds after which its connection is closed
 SLOWLY = 60.0  # seconds between attempts while the service refuses all, as it does with a wrong key
-ABOUT_EVENTS = frozenset({400, 413, 422})  # answers to a batch that are about what is in it, and not about who sends it
 TOO_MANY = 429  # an answer to who sends, whatever it was
-
-
-class Transport(Protocol):
-    """What a relay needs of `HttpTransport`."""
-
-    def send(self, events: Sequence[Event], *, timeout: float | None = None) -> Result: ...
-
-
-class Stored(Event):
-    """An event as it comes from the outbox: what it tells stays the text that it is."""
-
-    data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-decode_stored = msgspec.json.Decoder(Stored).decode
 
 
 class Lane:
@@ -174,7 +155,7 @@ class Relay:
         is_about_all = lane is self._fresh
         try:
             events, refused = decoded(claimed)
-            refused |= self._sent(events)
+            refused |= sent(events, self._transport)
         except TemporaryError as error:
             is_about_all |= error.retry_after is not None or error.status == TOO_MANY
             self._failed(lane, *self._complaint(claimed, error, is_about_all), after=error.retry_after)
@@ -234,30 +215,6 @@ class Relay:
         for each in lanes:
             each.rest(self.pause)
 
-    def _sent(self, events: Mapping[int, Event]) -> dict[int, tuple[str, str]]:
-        """Send events, and return why some were refused. What the service won't take as a whole goes in halves."""
-        if not events:
-            return {}
-        try:
-            result = self._transport.send(list(events.values()))
-        except PermanentError as error:
-            if error.status not in ABOUT_EVENTS:
-                raise
-            refused, unnamed, reason = {}, len(events), (f"status_{error.status}", error.detail or str(error))
-        else:
-            refused = named(result, events) | unencodable(result, events)
-            unnamed = result.rejected + result.unencodable - len(refused)
-            reason = ("refused", "The service named no reason.")
-            check_sum(result, len(events))
-        if unnamed <= 0:
-            return refused
-        if len(events) == 1:
-            return dict.fromkeys(events, reason)
-        found: dict[int, tuple[str, str]] = {}
-        for half in halves(events):
-            found |= self._sent(half)
-        return found
-
     def _begin(self) -> int:
         with self._changed:
             self._is_woken = False
@@ -287,96 +244,3 @@ class Relay:
             return self._changed.wait_for(
                 lambda: (is_wakeful and self._is_woken) or self._is_stopped or self._asked > asked, timeout=seconds
             )
-
-
-def decoded(claimed: Claim) -> tuple[dict[int, Event], dict[int, tuple[str, str]]]:
-    """Return the events, and why some rows are none."""
-    events: dict[int, Event] = {}
-    unreadable: dict[int, tuple[str, str]] = {}
-    for key, text in claimed.events.items():
-        try:
-            events[key] = decode_stored(text)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            unreadable[key] = ("unreadable", f"The row holds no event: {error}")
-    return events, unreadable
-
-
-def named(result: Result, events: Mapping[int, Event]) -> dict[int, tuple[str, str]]:
-    """Return which events the service refused and said so of, with code and detail: not for who sends them."""
-    about = {f"http_{status}" for status in ABOUT_EVENTS}
-    told = (each for each in result.errors if not each.code.startswith("http_") or each.code in about)
-    reasons = {refusal.id.lower(): refusal for refusal in told if refusal.id}
-    found = ((key, reasons.get(str(event.id))) for key, event in events.items())
-    return {key: (refusal.code, refusal.detail) for key, refusal in found if refusal is not None}
-
-
-def unencodable(result: Result, events: Mapping[int, Event]) -> dict[int, tuple[str, str]]:
-    keys = list(events)
-    return {keys[place]: ("unencodable", "It can't be written as JSON.") for place in result.unencodable_at}
-
-
-def check_sum(result: Result, number: int) -> None:
-    told = result.accepted + result.duplicates + result.rejected + result.unencodable
-    if told != number:
-        raise TemporaryError(f"the answer tells of {told} events, and {number} were sent")
-
-
-def halves(events: Mapping[int, Event]) -> list[dict[int, Event]]:
-    items = list(events.items())
-    middle = len(items) // 2
-    return [dict(items[:middle]), dict(items[middle:])]
-
-
-class Threads:
-    """The relays of this process, one thread for each database whose outbox it has written to."""
-
-    def __init__(self) -> None:
-        self._begin()
-        self._inherited: list[object] = []
-        forks.in_child(self._begin_in_child)
-
-    def _begin(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may save a model while its own thread is in here
-        self._relays: dict[str, tuple[Relay, threading.Thread]] = {}
-
-    def _begin_in_child(self) -> None:
-        # Kept for ever: to let go of a connection that is the parent's would close it.
-        self._inherited.append(self._relays)
-        self._begin()
-
-    def wake(self, using: str, make: Callable[[], Relay]) -> None:
-        """Wake the relay of a database; start it if there is none."""
-        forks.notice()
-        found = self._relays.get(using)
-        if found is None or not found[1].is_alive():
-            found = self._start(using, make)
-        found[0].wake()
-
-    def _start(self, using: str, make: Callable[[], Relay]) -> tuple[Relay, threading.Thread]:
-        with self._lock:
-            found = self._relays.get(using)
-            if found is None or not found[1].is_alive():
-                made = make()
-                found = made, threading.Thread(target=made.run, name=f"heliograph-relay-{using}", daemon=True)
-                found[1].start()
-                self._relays[using] = found
-            return found
-
-    def flush(self, timeout: float) -> bool:
-        forks.notice()
-        deadline = time.monotonic() + timeout
-        return all(relay.flush(max(0.0, deadline - time.monotonic())) for relay, _ in list(self._relays.values()))
-
-    def stop(self, seconds: float) -> list[threading.Thread]:
-        """Let all have up to so many seconds to send the rest, and return their threads; what is left stays a row."""
-        forks.notice()
-        stopped, self._relays = self._relays, {}
-        for relay, _ in stopped.values():
-            relay.stop(seconds)
-        return [thread for _, thread in stopped.values()]
-
-
-threads = Threads()
-wake = threads.wake
-flush = threads.flush
-stop = threads.stop

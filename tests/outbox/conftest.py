@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.contenttypes.management import create_contenttypes
 from django.db.models.signals import post_migrate
 
-from emitter import outbox, outlet, relay
+from emitter import outbox, outlet, relays
 from emitter.complaints import complain
 from emitter.event import Event, Limits, Refusal, Result, Telemetry, encode_batch
 from emitter.relay import Relay
@@ -38,7 +38,7 @@ def _everything_is_new() -> Iterator[None]:
 
 def stop_relays() -> None:
     """Have the relays of this process send the rest."""
-    for thread in relay.stop(10):
+    for thread in relays.stop(10):
         thread.join(10)
 
 

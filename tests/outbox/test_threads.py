@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from emitter import outlet, relay
+from emitter import outlet, relay, relays
 from emitter.event import Event
 from emitter.models import Waiting
 from emitter.worker import Worker
@@ -33,15 +33,15 @@ def _thread(settings: Any, service: Service, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_commit_starts_it_and_another_wakes_it(using: str, service: Service) -> None:
     with transaction.atomic(using=using):
         create(using, "one")
-        assert relay.threads._relays == {}
+        assert relays.threads._relays == {}
 
     eventually(lambda: len(service.events) == 1)
-    (thread,) = [thread for _, thread in relay.threads._relays.values()]
+    (thread,) = [thread for _, thread in relays.threads._relays.values()]
     with transaction.atomic(using=using):
         create(using, "two")
 
     eventually(lambda: len(service.events) == 2)
-    assert [thread for _, thread in relay.threads._relays.values()] == [thread]
+    assert [thread for _, thread in relays.threads._relays.values()] == [thread]
     eventually(lambda: not Waiting.objects.using(using).exists())
 
 
@@ -50,7 +50,7 @@ def test_a_rollback_starts_nothing(using: str) -> None:
         create(using, "gone")
         raise LookupError
 
-    assert relay.threads._relays == {}
+    assert relays.threads._relays == {}
 
 
 def test_with_a_command_to_relay_the_process_starts_nothing(using: str, settings: Any) -> None:
@@ -58,7 +58,7 @@ def test_with_a_command_to_relay_the_process_starts_nothing(using: str, settings
 
     create(using, "one")
 
-    assert relay.threads._relays == {}
+    assert relays.threads._relays == {}
 
 
 def test_flush_sends_what_is_in_the_outbox(using: str, service: Service, settings: Any) -> None:
@@ -114,15 +114,15 @@ def test_a_fork_python_was_not_told_of_has_a_relay_of_its_own(
 ) -> None:
     create(using, "one")
     assert outlet.flush(10)
-    ((_, parents),) = relay.threads._relays.values()
+    ((_, parents),) = relays.threads._relays.values()
 
     monkeypatch.setattr("emitter.forks.pid", os.getpid() - 1)
     create(using, "two")
 
-    ((_, ours),) = relay.threads._relays.values()
+    ((_, ours),) = relays.threads._relays.values()
     assert ours is not parents
     eventually(lambda: len(service.events) == 2)
-    for each, _ in relay.threads._inherited.pop().values():  # type: ignore[attr-defined]
+    for each, _ in relays.threads._inherited.pop().values():  # type: ignore[attr-defined]
         each.stop()
     parents.join(10)
 
@@ -157,7 +157,7 @@ def test_a_forked_child_has_a_relay_of_its_own(using: str, service: Service) -> 
     if child == 0:
         code = 1
         try:
-            assert relay.threads._relays == {}
+            assert relays.threads._relays == {}
             create(using, "two")
             eventually(lambda: len(service.events) == 2)
             stop_relays()
