@@ -6,13 +6,11 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from service.api import metrics
-from service.api.renderers import AlwaysJSON
 from service.projects.models import Scope
 
 
 class MetricsView(APIView):
     scopes = {"GET": Scope.ADMIN}
-    content_negotiation_class = AlwaysJSON  # of its refusals
     schema = None
 
     def get(self, request: Request) -> HttpResponse:

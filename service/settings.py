@@ -167,6 +167,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["service.projects.authentication.KeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["service.projects.permissions.HasScope"],
     "DEFAULT_THROTTLE_CLASSES": ["service.projects.ratelimit.KeyThrottle"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "service.api.renderers.AlwaysJSON",
     "DEFAULT_RENDERER_CLASSES": ["service.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "service.api.openapi.OperationSchema",

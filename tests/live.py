@@ -6,8 +6,10 @@ leaves the partitions of ``event`` in place.
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -96,3 +98,17 @@ def eventually(call: Callable[[], T], seconds: float = 30) -> T:
         assert time.monotonic() < deadline, f"Not within {seconds} s; last: {result!r}"
         time.sleep(0.05)
     return result
+
+
+def kill_once_it_says(word: str, program: str, *arguments: object) -> None:
+    """Run a Python program on the test database, with Django's settings, and kill it when it has said ``word``."""
+    environment = os.environ | {
+        "DATABASE_URL": database_address(),
+        "DJANGO_SETTINGS_MODULE": "service.settings",
+        "SECRET_KEY": "tests",
+    }
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{word}\n"
+        process.send_signal(signal.SIGKILL)

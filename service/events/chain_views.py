@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -11,7 +11,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from service.api.parameters import check_parameters
-from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
 from service.events import chain, examples, queries
 from service.events.chain import Node
@@ -77,7 +76,6 @@ def described(nodes: list[Node], names: dict[int, str]) -> dict[str, Any]:
 
 class ChainView(APIView):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="events_chain",
@@ -88,15 +86,7 @@ class ChainView(APIView):
             "the most: `continue_at` names the events whose chains have the rest."
         ),
         tags=["events"],
-        parameters=[
-            OpenApiParameter(
-                "id",
-                UUID,
-                "path",
-                description="Its `recordedid` if it has one, else its `id`.",
-                examples=[examples.ID_SENT],
-            )
-        ],
+        parameters=[examples.ID_IN_PATH],
         examples=[EXAMPLE],
         responses={200: ChainSerializer, **problems(400, 401, 403, 404, 503)},
     )

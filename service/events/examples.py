@@ -1,8 +1,9 @@
 """The events that the API's documentation shows, so that each page of it tells the same story."""
 
 import json
+from uuid import UUID
 
-from drf_spectacular.utils import OpenApiExample
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 # The Swagger page puts a fresh id and time in their place, so that trying an example stores an event.
 ID = "01a1f873-c8a0-7c3e-a1b2-5f0e6d3c9a41"
@@ -35,6 +36,9 @@ def one_or_none(value: object, nothing: object = "") -> list[OpenApiExample]:
 
 
 ID_SENT = OpenApiExample("The event of the example that sends one", value=ID)
+ID_IN_PATH = OpenApiParameter(
+    "id", UUID, "path", description="Its `recordedid` if it has one, else its `id`.", examples=[ID_SENT]
+)
 REQUEST = OpenApiExample("An order was paid", value=PAID, request_only=True)
 ONE = OpenApiExample("An order was paid", value=PAID, request_only=True, media_type="application/cloudevents+json")
 # The generator makes an array of it.

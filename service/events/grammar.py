@@ -86,6 +86,10 @@ def identifier(column: str, help_text: str, example: str) -> Field:
     )
 
 
+def bound(holds: Callable[[datetime], Condition], help_text: str, example: str) -> Field:
+    return Field(read=lambda text: holds(moment(text)), help=help_text, example=example, kind=datetime, indexed=True)
+
+
 def choices(text: str) -> tuple[str, ...]:
     found = tuple(text.split(","))
     if not all(found):
@@ -152,20 +156,8 @@ FIELDS: dict[str, Field] = {
     "emitterid": identifier(
         "emitter_id", "One boot of a client process, as `GET emitters/` has it.", "0b9c7a52-4f1e-4d0a-9a55-6c1f2e7d8b30"
     ),
-    "time__gte": Field(
-        read=lambda text: Since(moment(text)),
-        help="At or after this moment (RFC 3339).",
-        example=examples.TIME,
-        kind=datetime,
-        indexed=True,
-    ),
-    "time__lt": Field(
-        read=lambda text: Before(moment(text)),
-        help="Before this moment (RFC 3339).",
-        example=examples.LATER,
-        kind=datetime,
-        indexed=True,
-    ),
+    "time__gte": bound(Since, "At or after this moment (RFC 3339).", examples.TIME),
+    "time__lt": bound(Before, "Before this moment (RFC 3339).", examples.LATER),
     "changed": Field(
         read=Changed, help="Updates that changed this field: `data.changes` has it. E.g. `status`.", example="status"
     ),

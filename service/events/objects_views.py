@@ -15,7 +15,6 @@ from rest_framework.views import APIView
 
 from service.api.pagination import ORDERING, IdPagination
 from service.api.parameters import BadParameter, check_parameters, choice
-from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
 from service.events import examples, grammar, ids, objects, queries
 from service.events.conditions import bounded
@@ -141,7 +140,6 @@ def as_of(parameters: QueryDict) -> AsOf:
 
 class HistoryView(ListAPIView[Event]):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
     serializer_class = EntrySerializer
     pagination_class = IdPagination
     filter_backends = []
@@ -177,7 +175,6 @@ class HistoryView(ListAPIView[Event]):
 
 class StateView(APIView):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="objects_state",

@@ -7,7 +7,6 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from service.api.parameters import BadParameter
-from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
 from service.events import examples, grammar, tail
 from service.events.arrivals import Place
@@ -20,7 +19,6 @@ PLACE = "1042-01a1f873c8a07c3ea1b25f0e6d3c9a41-1-1795252500"
 
 class TailView(APIView):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="events_tail",

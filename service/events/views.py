@@ -14,7 +14,6 @@ from rest_framework.views import APIView
 
 from service.api.pagination import ORDERING, IdPagination, direction
 from service.api.parameters import check_parameters, choice
-from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
 from service.events import examples, export, grammar, queries
 from service.events.models import Event
@@ -32,7 +31,6 @@ FORMAT = OpenApiParameter(
 
 class EventListView(ListAPIView[Event]):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
     serializer_class = EventSerializer
     pagination_class = IdPagination
     queryset = Event.objects.none()  # for the schema; each request reads its own project
@@ -57,7 +55,6 @@ class EventListView(ListAPIView[Event]):
 
 class EventExportView(APIView):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="events_export",
@@ -86,21 +83,12 @@ class EventExportView(APIView):
 
 class EventView(APIView):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="events_retrieve",
         summary="Read one event",
         tags=["events"],
-        parameters=[
-            OpenApiParameter(
-                "id",
-                UUID,
-                "path",
-                description="Its `recordedid` if it has one, else its `id`.",
-                examples=[examples.ID_SENT],
-            )
-        ],
+        parameters=[examples.ID_IN_PATH],
         examples=[examples.RESPONSE],
         responses={200: EventSerializer, **problems(400, 401, 403, 404, 503)},
     )

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from django.utils import timezone
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,6 +17,8 @@ from service.events.serializers import rfc3339
 
 class SchemaView(SpectacularAPIView):
     """The document as committed in ``openapi.yaml``; with ``?examples=fresh``, with ids and times of now."""
+
+    content_negotiation_class = DefaultContentNegotiation  # YAML or JSON, as is asked for
 
     def _get_schema_response(self, request: Request) -> Response:
         response: Response = super()._get_schema_response(request)  # type: ignore[no-untyped-call]

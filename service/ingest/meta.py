@@ -14,7 +14,6 @@ from rest_framework.views import APIView
 from service import VERSION
 from service.api import limits
 from service.api.parameters import check_parameters
-from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
 from service.events import partitions
 from service.events.serializers import rfc3339
@@ -78,7 +77,6 @@ EXAMPLE = OpenApiExample(
 
 class MetaView(APIView):
     permission_classes = [HasKey]
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="meta_retrieve",

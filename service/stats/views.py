@@ -13,7 +13,6 @@ from rest_framework.views import APIView
 
 from service.api.pagination import CursorPagination
 from service.api.parameters import check_parameters
-from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
 from service.events import grammar
 from service.projects.authentication import project_of
@@ -28,7 +27,6 @@ from service.stats.spans import BACK
 
 class HistogramView(APIView):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="stats_histogram",
@@ -69,7 +67,6 @@ class HistogramView(APIView):
 
 class TopView(APIView):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="stats_top",
@@ -114,7 +111,6 @@ class SignalPagination(CursorPagination):
 
 class SignalListView(ListAPIView[Signal]):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
     serializer_class = serializers.SignalSerializer
     pagination_class = SignalPagination
     queryset = Signal.objects.none()  # for the schema; each request reads its own project

@@ -15,7 +15,6 @@ from service.api import body, limits
 from service.api.filters import StrictFilterBackend
 from service.api.pagination import CursorPagination
 from service.api.parameters import check_parameters
-from service.api.renderers import AlwaysJSON
 from service.api.schema import problems
 from service.projects.authentication import project_of
 from service.projects.models import Scope
@@ -27,7 +26,6 @@ from service.telemetry.serializers import EmitterSerializer, ReportSerializer, r
 
 class TelemetryView(APIView):
     scopes = {"POST": Scope.EVENTS_WRITE}
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="telemetry_create",
@@ -56,7 +54,6 @@ class EmitterPagination(CursorPagination):
 
 class EmitterListView(ListAPIView[Emitter]):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
     serializer_class = EmitterSerializer
     pagination_class = EmitterPagination
     filter_backends = [StrictFilterBackend]
@@ -86,7 +83,6 @@ class EmitterListView(ListAPIView[Emitter]):
 
 class EmitterView(APIView):
     scopes = {"GET": Scope.EVENTS_READ}
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="emitters_retrieve",

@@ -134,21 +134,7 @@ def test_no_value_of_an_attribute_makes_the_service_fail(api: Api, fragment: byt
 @bounded(60)
 @given(
     query=st.text(max_size=30)
-    | st.sampled_from(
-        [
-            "cursor=",
-            "page_size=",
-            "time__gte=",
-            "type=",
-            "time__lt=",
-            "q=",
-            "q=a:",
-            'q="',
-            "data.",
-            "data.a=",
-            "changed=",
-        ]
-    ).flatmap(lambda name: st.text(max_size=20).map(lambda value: name + value))
+    | st.sampled_from(QUERIES).flatmap(lambda name: st.text(max_size=20).map(lambda value: name + value))
 )
 def test_no_query_makes_the_service_fail(api: Api, query: str) -> None:
     answer = api.client.generic(

@@ -1,10 +1,6 @@
 """Adding up deltas: nothing lost and nothing twice, while events arrive, by many at once, and when it is killed."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -162,16 +158,7 @@ def test_a_reader_sees_what_a_fold_that_is_not_committed_has_taken(transactional
 
 def test_a_fold_that_is_killed_loses_and_doubles_nothing(transactional_db: None, project: Project) -> None:
     events.store(project.pk, [row(number) for number in range(20)])
-    environment = os.environ | {
-        "DATABASE_URL": live.database_address(),
-        "DJANGO_SETTINGS_MODULE": "service.settings",
-        "SECRET_KEY": "tests",
-    }
-    command = [sys.executable, "-c", FOLDER, str(project.pk)]
-    with subprocess.Popen(command, env=environment, cwd=live.ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"folded\n"
-        process.send_signal(signal.SIGKILL)
+    live.kill_once_it_says("folded", FOLDER, project.pk)
 
     before = told(project)
     operations.fold(project.pk)

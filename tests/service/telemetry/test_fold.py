@@ -1,10 +1,6 @@
 """Adding up tallies: nothing lost and nothing twice, while events arrive, by many at once, and when it is killed."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -173,16 +169,7 @@ def test_nothing_is_lost_or_doubled_while_many_send_and_many_fold(
 def test_a_fold_that_is_killed_loses_and_doubles_nothing(transactional_db: None, api: Api, project: Project) -> None:
     emitter = uuid4()
     api.send(numbered(emitter, 1, 2, 4))
-    environment = os.environ | {
-        "DATABASE_URL": live.database_address(),
-        "DJANGO_SETTINGS_MODULE": "service.settings",
-        "SECRET_KEY": "tests",
-    }
-    command = [sys.executable, "-c", FOLDER, str(project.pk)]
-    with subprocess.Popen(command, env=environment, cwd=live.ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"added\n"
-        process.send_signal(signal.SIGKILL)
+    live.kill_once_it_says("added", FOLDER, project.pk)
 
     read = api.emitter(emitter)
 
