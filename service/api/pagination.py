@@ -15,7 +15,7 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 from rest_framework.views import APIView
 
 from service.api import limits
-from service.api.parameters import BadParameter, choice
+from service.api.parameters import BadParameter, choice, whole_number
 
 SALT = "heliograph.cursor"
 
@@ -188,11 +188,8 @@ def sorting(order: tuple[str, ...], towards: Towards) -> list[str]:
 
 def direction(request: Request) -> Towards:
     """Return which way events are asked for: towards the smaller ids by default."""
-    return DIRECTIONS[choice(request.query_params, ORDERING.name, list(DIRECTIONS))]
+    return DIRECTIONS[choice(request.query_params, ORDERING.name, DIRECTIONS, NEWEST_FIRST)]
 
 
 def page_size(request: Request) -> int:
-    text = request.query_params.get("page_size", str(limits.PAGE_SIZE))
-    if text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= limits.MAX_PAGE_SIZE:
-        return int(text)
-    raise BadParameter("page_size", f"page_size must be a whole number from 1 to {limits.MAX_PAGE_SIZE}.")
+    return whole_number(request.query_params, "page_size", 1, limits.MAX_PAGE_SIZE, limits.PAGE_SIZE)

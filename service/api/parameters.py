@@ -41,9 +41,20 @@ def check_parameters(parameters: QueryDict, known: Collection[str]) -> None:
             raise BadParameter(name, f"{name} is empty; give it a value or leave it out.")
 
 
-def choice(parameters: QueryDict, name: str, known: Sequence[str]) -> str:
-    """Return the value of a parameter that has few, the first of ``known`` where it isn't given."""
-    text = str(parameters.get(name, known[0]))
-    if text not in known:
-        raise BadParameter(name, f"{name} is {' or '.join(known)}.")
+def choice(parameters: QueryDict, name: str, known: Collection[str], default: str) -> str:
+    """Return the value of a parameter that has few, ``default`` where it isn't given."""
+    text = str(parameters.get(name, default))
+    if text != default and text not in known:
+        raise BadParameter(name, f"{name} must be one of {', '.join(known)}.")
     return text
+
+
+def is_set(parameters: QueryDict, name: str) -> bool:
+    return choice(parameters, name, ("false", "true"), "false") == "true"
+
+
+def whole_number(parameters: QueryDict, name: str, least: int, most: int, default: int) -> int:
+    text = str(parameters.get(name, default))
+    if text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most:
+        return int(text)
+    raise BadParameter(name, f"{name} must be a whole number from {least} to {most}.")

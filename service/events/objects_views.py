@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from service.api.pagination import ORDERING, IdPagination
-from service.api.parameters import BadParameter, check_parameters, choice
+from service.api.parameters import BadParameter, check_parameters, is_set
 from service.api.schema import problems
 from service.events import examples, grammar, ids, objects, queries
 from service.events.conditions import bounded
@@ -152,7 +152,7 @@ class HistoryView(ListAPIView[Event]):
     def get_queryset(self) -> Any:
         parameters = self.request.query_params
         criteria = grammar.criteria_of(parameters, besides=self.pagination_class.parameters | {POSSIBLE.name})
-        possible = choice(parameters, POSSIBLE.name, ["false", "true"]) == "true"
+        possible = is_set(parameters, POSSIBLE.name)
         found = objects.about(project_of(self.request), self.ref, possible=possible).filter(criteria.q())
         return found if "outcome" in parameters else found.filter(objects.NOT_ROLLED_BACK)
 

@@ -74,7 +74,7 @@ class EventExportView(APIView):
     def get(self, request: Request) -> StreamingHttpResponse:
         parameters = request.query_params
         criteria = grammar.criteria_of(parameters, besides={ORDERING.name, FORMAT.name})
-        name = choice(parameters, FORMAT.name, list(export.FORMATS))
+        name = choice(parameters, FORMAT.name, export.FORMATS, "ndjson")
         form = export.FORMATS[name]
         chunks = export.chunks(project_of(request), criteria, direction(request), form)
         disposition = {"Content-Disposition": f'attachment; filename="events.{name}"'}

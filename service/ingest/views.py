@@ -3,7 +3,6 @@
 from http import HTTPStatus
 from typing import Any
 
-from django.http import QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -12,7 +11,7 @@ from rest_framework.response import Response
 from service.api import metrics
 from service.api.body import TooLarge
 from service.api.inspection import Fault
-from service.api.parameters import BadParameter, check_parameters
+from service.api.parameters import check_parameters, is_set
 from service.api.problems import Problem, refusal
 from service.api.schema import problems
 from service.events import examples
@@ -73,19 +72,12 @@ class EventsView(EventListView):
     )
     def post(self, request: Request) -> Response:
         check_parameters(request.query_params, (DRY_RUN.name,))
-        dry_run = boolean(request.query_params, DRY_RUN.name)
+        dry_run = is_set(request.query_params, DRY_RUN.name)
         posted = document.read(request._request)
         receipt = operations.accept(project_of(request), posted.events, timezone.now(), dry_run=dry_run)
         if not dry_run:
             metrics.count_events(receipt.accepted, receipt.duplicates, receipt.rejected)
         return Response(receipt, status=batch_status(receipt) if posted.is_batch else single_status(receipt))
-
-
-def boolean(parameters: QueryDict, name: str) -> bool:
-    value = parameters.get(name, "false")
-    if value not in {"true", "false"}:
-        raise BadParameter(name, f"{name} is true or false, not {value!r}.")
-    return value == "true"
 
 
 def batch_status(receipt: Receipt) -> HTTPStatus:

@@ -57,21 +57,6 @@ def column_of(condition: Condition) -> str:
     return "other"
 
 
-def one_of(parameters: QueryDict, name: str, known: Collection[str], default: str = "") -> str:
-    """Return what is given, else ``default``."""
-    value = str(parameters.get(name, default))
-    if value != default and value not in known:
-        raise BadParameter(name, f"{name} must be one of {', '.join(known)}.")
-    return value
-
-
-def limit(parameters: QueryDict) -> int:
-    text = parameters.get("limit", str(LISTED))
-    if text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= VALUES:
-        return int(text)
-    raise BadParameter("limit", f"limit must be a whole number from 1 to {VALUES}.")
-
-
 def starts(span: Span, interval: str) -> list[datetime]:
     found = spans.starts(span, interval, BUCKETS)
     if len(found) > BUCKETS:

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from service.api.pagination import CursorPagination
-from service.api.parameters import check_parameters
+from service.api.parameters import check_parameters, choice, whole_number
 from service.api.schema import problems
 from service.events import grammar
 from service.projects.authentication import project_of
@@ -48,9 +48,9 @@ class HistogramView(APIView):
     def get(self, request: Request) -> Response:
         given = request.query_params
         asked = Asked.read(given, ["interval", "group_by", "limit"])
-        interval = parameters.one_of(given, "interval", BACK, "day")
-        by = parameters.one_of(given, "group_by", GROUP_BY)
-        limit = parameters.limit(given)
+        interval = choice(given, "interval", BACK, "day")
+        by = choice(given, "group_by", GROUP_BY, "")
+        limit = whole_number(given, "limit", 1, parameters.VALUES, parameters.LISTED)
         span = asked.span(interval, timezone.now())
         starts = parameters.starts(span, interval)
         question = Question(
@@ -88,8 +88,8 @@ class TopView(APIView):
     def get(self, request: Request) -> Response:
         given = request.query_params
         asked = Asked.read(given, ["by", "limit"])
-        by = parameters.one_of(given, "by", TOP_BY, "type")
-        limit = parameters.limit(given)
+        by = choice(given, "by", TOP_BY, "type")
+        limit = whole_number(given, "limit", 1, parameters.VALUES, parameters.LISTED)
         span = asked.span("day", timezone.now())
         question = Question(
             project_id=project_of(request),
