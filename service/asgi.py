@@ -1,5 +1,6 @@
 """The ASGI application that granian serves."""
 
+import gc
 import os
 import resource
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ def make() -> "Front":
 
     allow_many_connections()
     metric_files.share(settings.VAR_DIR / "metrics")
+    app = get_wsgi_application()
     from service.front.application import Capacity, Front
+    from service.ingest import quick
 
     capacity = Capacity(
         threads=settings.WEB_THREADS,
@@ -26,7 +29,15 @@ def make() -> "Front":
         memory=settings.WEB_MEMORY * 1024 * 1024,
         patience=settings.WEB_PATIENCE,
     )
-    return Front(get_wsgi_application(), capacity)
+    front = Front(app, capacity, quick.answer)
+    leave_what_is_loaded_alone()
+    return front
+
+
+def leave_what_is_loaded_alone() -> None:
+    """Spare the garbage collector all that Django has loaded: to look through it stops the event loop for 70 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 def allow_many_connections() -> None:

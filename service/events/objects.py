@@ -63,8 +63,8 @@ def about(project_id: int, ref: Ref, *, possible: bool = False) -> Union:
     sources = [
         project.filter(own, action__isnull=False),
         naming.filter(one=number),
-        # Said twice: of calls that are rare Postgres has no statistics, and one time it takes for a 200th of all events,
-        # for which it would rather read all of them in their order.
+        # Said twice: of calls that are rare Postgres has no statistics, and what is said once it takes for true of a
+        # 200th of all events, for which it would rather read all of them in their order.
         naming.filter(many__contains=among, many__overlap=among),
     ]
     if possible:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -70,11 +71,21 @@ def usable_key(token: str) -> Key:
     key = known_key(operations.digest(token))
     if key is None:
         raise Unauthorized("key_unknown", "No key is like this one. Check it for a missing or extra character.")
-    if key.revoked_at is not None and key.revoked_at <= timezone.now():
+    if has_passed(key.revoked_at):
         raise Unauthorized("key_revoked", f"The key {key.prefix}… was revoked. Use another, or make a new one.")
-    if key.expires_at is not None and key.expires_at <= timezone.now():
+    if has_passed(key.expires_at):
         raise Unauthorized("key_expired", f"The key {key.prefix}… expired at {key.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
     return key
+
+
+def remembered_key(token: str) -> Key | None:
+    """Return the key that ``token`` stands for, without asking Postgres; None if that isn't remembered to be good."""
+    key = _keys.get(operations.digest(token))
+    return key if key is not None and not (has_passed(key.revoked_at) or has_passed(key.expires_at)) else None
+
+
+def has_passed(moment: datetime | None) -> bool:
+    return moment is not None and moment <= timezone.now()
 
 
 def known_key(digest: bytes) -> Key | None:

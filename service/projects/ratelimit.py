@@ -81,18 +81,23 @@ _lock = threading.Lock()
 
 def allow(key_id: int, quota: int) -> Allowance:
     """Count a request of a key. Runs a statement for each lease, a hundred times a minute at most."""
-    while True:
-        with _lock:
-            lease = _leases.get(key_id)
-            if lease is not None and lease.quota == quota and (seconds := lease.end - time.monotonic()) > 0:
-                if lease.unused:
-                    lease.unused -= 1
-                    return allowance(lease, seconds, is_granted=True)
-                if not lease.left_to_others:
-                    return allowance(lease, seconds, is_granted=False)
+    while (told := allow_at_once(key_id, quota)) is None:
         fresh = take_lease(key_id, quota)
         with _lock:
             _leases[key_id] = joined(_leases.get(key_id), fresh)
+    return told
+
+
+def allow_at_once(key_id: int, quota: int) -> Allowance | None:
+    """Count a request of a key without asking Postgres; where a lease is to be taken, return None and count nothing."""
+    with _lock:
+        lease = _leases.get(key_id)
+        if lease is None or lease.quota != quota or (seconds := lease.end - time.monotonic()) <= 0:
+            return None
+        if lease.unused:
+            lease.unused -= 1
+            return allowance(lease, seconds, is_granted=True)
+        return None if lease.left_to_others else allowance(lease, seconds, is_granted=False)
 
 
 def allowance(lease: Lease, seconds: float, *, is_granted: bool) -> Allowance:
