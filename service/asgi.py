@@ -15,11 +15,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 def make() -> "Front":
     from django.conf import settings
     from django.core.wsgi import get_wsgi_application
+    from django.db.backends.signals import connection_created
 
     allow_many_connections()
     metric_files.share(settings.VAR_DIR / "metrics")
+    from service.events import operations
     from service.front.application import Capacity, Front
 
+    connection_created.connect(operations.end_late_statements)
     capacity = Capacity(
         threads=settings.WEB_THREADS,
         waiting=settings.WEB_WAITING,
