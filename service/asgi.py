@@ -16,13 +16,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 def make() -> "Front":
     from django.conf import settings
     from django.core.wsgi import get_wsgi_application
+    from django.db.backends.signals import connection_created
 
     allow_many_connections()
     metric_files.share(settings.VAR_DIR / "metrics")
     app = get_wsgi_application()
+    from service.events import operations
     from service.front.application import Capacity, Front
     from service.ingest import quick
 
+    connection_created.connect(operations.end_late_statements)
     capacity = Capacity(
         threads=settings.WEB_THREADS,
         waiting=settings.WEB_WAITING,

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 
 from service.api import calls
 from service.api.problems import Problem
-from service.projects import operations, remembered
+from service.projects import operations, ratelimit, remembered
 from service.projects.models import Key, Scope
 
 _keys: remembered.Memory[Key] = remembered.Memory(10_000)
@@ -31,7 +31,8 @@ class KeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[None, Key] | None:
         """Return None without an Authorization header; raise `Unauthorized` for one that isn't good.
 
-        Runs a query every other second for each key, and an UPDATE at most once a minute.
+        Counts the request, here and not in a throttle of DRF's, which those whose key lacks a scope don't reach. Raises
+        `RateLimited`. Runs a query every other second for each key, and an UPDATE at most once a minute.
         """
         token = token_of(request)
         if token is None:
@@ -39,6 +40,7 @@ class KeyAuthentication(BaseAuthentication):
         key = usable_key(token)
         calls.note_key(key.project_id, key.prefix)
         operations.note_use(key)
+        ratelimit.count(request._request, key)
         return None, key
 
     def authenticate_header(self, request: Request) -> str:
