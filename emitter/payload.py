@@ -100,12 +100,12 @@ def cut(data: dict[str, Any]) -> dict[str, Any]:
     }
     left, left_out = sum(sizes.values()), []
     for largest in sorted(sizes, key=sizes.__getitem__, reverse=True):
-        if left <= DATA * 0.9:  # the rest for the names of what is left out
+        if left <= DATA * 0.9:  # the rest for commas
             break
-        left -= sizes[largest]
         prefix, name = largest
         del holders[prefix][name]
         left_out.append(shortened(f"{prefix}{name}"))
+        left += len(encode(left_out[-1])) - sizes[largest]
     return {**short, "truncated": True, "left_out": left_out}
 
 

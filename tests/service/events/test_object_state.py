@@ -262,8 +262,7 @@ def test_what_was_cut_is_unknown(api: Api) -> None:
 def test_what_was_left_out_is_unknown_and_all_is_where_it_isnt_named(
     left_out: Any, unknown: list[str], reasons: Any, api: Api
 ) -> None:
-    cut = own("updated", fields={"note": "x"}, update_fields=["note", "text"], truncated=True, **left_out)
-    api.send([created(text="old"), cut])
+    api.send([created(text="old"), own("updated", fields={"note": "x"}, truncated=True, **left_out)])
 
     found = state(api)
 
