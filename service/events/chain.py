@@ -61,8 +61,9 @@ class Node:
 def chain(projects: Sequence[int], event_id: UUID) -> list[Node]:
     """Return the chain of an event in those ``projects``: its causes, the first one first, it, and its effects.
 
-    Each event is followed by its effects, and theirs. Empty if none of the projects has it. Where several have one of
-    that id, it is that of the first. The number of statements is bounded by `DEPTH` and the projects, not by events.
+    Each event is followed by its effects, and theirs. Where several projects have one of that id, it is that of the
+    first. Empty if none has it, or if nothing of the first project is in its chain: the others may be read only for
+    what they have to do with that. The number of statements is bounded by `DEPTH` and the projects, not by events.
     """
     asked = first_of(projects, event_id)
     if asked is None:
@@ -70,6 +71,8 @@ def chain(projects: Sequence[int], event_id: UUID) -> list[Node]:
     causes = causes_of(projects, asked)
     grow(projects, asked, {node.place for node in [asked, *causes]})
     nodes = [*reversed(causes), *in_order(asked)]
+    if all(node.project_id != projects[0] for node in nodes):
+        return []
     read_events(nodes)
     return [node for node in nodes if node.event is not None]
 

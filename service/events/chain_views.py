@@ -93,8 +93,8 @@ class ChainView(APIView):
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002  # the path's name for it
         check_parameters(request.query_params, ())
         names = projects.read_by(key_of(request))
-        with queries.bounded():
+        with queries.bounded("Ask for it level by level, with GET events/?causationid= and the id of an event."):
             nodes = chain.chain(list(names), id)
         if not nodes:
-            raise NotFound(f"This project has no event {id}.")
+            raise NotFound(f"This project has no event {id}, nor any in its chain.")
         return Response(described(nodes, names))

@@ -17,7 +17,7 @@ from service.api.pagination import ORDERING, IdPagination
 from service.api.parameters import BadParameter, check_parameters, is_set
 from service.api.schema import problems
 from service.events import examples, grammar, ids, objects, queries
-from service.events.conditions import bounded
+from service.events.conditions import Condition, Is, Not, bounded
 from service.events.models import Event
 from service.events.objects import AsOf
 from service.events.objects_serializers import EntrySerializer, StateSerializer, represent
@@ -138,6 +138,11 @@ def as_of(parameters: QueryDict) -> AsOf:
         raise BadParameter(AS_OF.name, f"as_of can't be used: {error} It may also be an event's id.") from error
 
 
+def is_of_outcome(condition: Condition) -> bool:
+    asked = condition.condition if isinstance(condition, Not) else condition
+    return isinstance(asked, Is) and asked.column == "outcome"
+
+
 class HistoryView(ListAPIView[Event]):
     scopes = {"GET": Scope.EVENTS_READ}
     serializer_class = EntrySerializer
@@ -154,7 +159,7 @@ class HistoryView(ListAPIView[Event]):
         criteria = grammar.criteria_of(parameters, besides=self.pagination_class.parameters | {POSSIBLE.name})
         possible = is_set(parameters, POSSIBLE.name)
         found = objects.about(project_of(self.request), self.ref, possible=possible).filter(criteria.q())
-        return found if "outcome" in parameters else found.filter(objects.NOT_ROLLED_BACK)
+        return found if any(map(is_of_outcome, criteria.conditions)) else found.filter(objects.NOT_ROLLED_BACK)
 
     @extend_schema(
         operation_id="objects_history",
@@ -166,10 +171,10 @@ class HistoryView(ListAPIView[Event]):
         tags=["objects"],
         parameters=[*OF_OBJECT, POSSIBLE, *grammar.documented(), ORDERING],
         examples=[EXAMPLE_OF_HISTORY],
-        responses={200: EntrySerializer(many=True), **problems(400, 401, 403, 503)},
+        responses={200: EntrySerializer(many=True), **problems(400, 401, 403, 404, 503)},
     )
     def get(self, request: Request, sender: str, object_id: str) -> Response:
-        with queries.bounded():
+        with queries.bounded("Narrow the range with time__gte and time__lt."):
             return super().get(request)
 
 
@@ -191,8 +196,8 @@ class StateView(APIView):
     )
     def get(self, request: Request, sender: str, object_id: str) -> Response:
         check_parameters(request.query_params, {AS_OF.name})
-        with queries.bounded():
+        with queries.bounded("Ask for its history/ instead, which has pages and takes time__gte and time__lt."):
             state = objects.state(project_of(request), ref_of(self.kwargs), as_of(request.query_params))
         if state is None:
-            raise NotFound(f"This project has no event of {sender}/{object_id}.")
+            raise NotFound(f"No event of this project tells what {sender}/{object_id} was.")
         return Response(represent(state))

@@ -198,11 +198,25 @@ def test_of_two_events_with_one_id_a_cause_is_that_of_the_same_project(project: 
     (shared,) = stored(project, row())
     stored(neighbour, row(id=shared))
     (mine,), (theirs,) = stored(project, row(shared)), stored(neighbour, row(shared))
+    (joined,) = stored(project, row(theirs))
     wide = reader(project, neighbour)
 
     assert told(chain(wide, shared)) == [(0, shared), (1, mine)]
-    assert told(chain(wide, theirs)) == [(-1, shared), (0, theirs)]
-    assert [node["project"] for node in chain(wide, theirs)["events"]] == ["neighbour", "neighbour"]
+    assert told(chain(wide, theirs)) == [(-1, shared), (0, theirs), (1, joined)]
+    assert [node["project"] for node in chain(wide, theirs)["events"]] == ["neighbour", "neighbour", "shop"]
+
+
+def test_a_chain_that_only_further_projects_have_is_not_found(project: Project, neighbour: Project) -> None:
+    (root,) = stored(neighbour, row())
+    (effect,) = stored(neighbour, row(root))
+    wide = reader(project, neighbour)
+    nothing = problem(wide.get(f"{EVENTS}{uuid7()}/chain/"), 404, "not_found")
+
+    for asked in (root, effect):
+        assert problem(wide.get(f"{EVENTS}{asked}/chain/"), 404, "not_found").keys() == nothing.keys()
+    (beside,) = stored(project, row(root))
+    assert told(chain(wide, root)) == [(0, root), (1, effect), (1, beside)]
+    problem(wide.get(f"{EVENTS}{effect}/chain/"), 404, "not_found")
 
 
 def test_what_a_key_may_not_read_changes_nothing_in_its_answer(project: Project, neighbour: Project) -> None:
@@ -269,7 +283,8 @@ def modelled(made: Sequence[Made], projects: Sequence[int], asked: int) -> list[
             yield from below(effect, depth + 1)
 
     causes = [(-place, up.project, up.id) for place, up in enumerate(above) if place]
-    return [*reversed(causes), *below(start, 0)]
+    whole = [*reversed(causes), *below(start, 0)]
+    return whole if projects[0] in {project for _, project, _ in whole} else None
 
 
 made_events = st.lists(

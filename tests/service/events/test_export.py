@@ -206,7 +206,7 @@ def test_a_fault_in_the_middle_is_raised(api: Api, small_pages: None, monkeypatc
     next(content)
 
     def fail(*_: object) -> None:
-        raise QueryTimeout
+        raise QueryTimeout("Ask for less.")
 
     monkeypatch.setattr(export, "page", fail)
 
