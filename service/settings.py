@@ -118,6 +118,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "service.api.calls.RouteMiddleware",
     "service.projects.ratelimit.RateLimitMiddleware",
+    "service.api.parameters.QueryMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -236,8 +237,9 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "NOTSET"},
         "django.request": {"level": "ERROR"},
-        # Anybody can send a foreign Host header; each would write a traceback.
+        # Anybody can send a foreign Host header, or a form of a thousand fields; each would write a traceback.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "django.security.TooManyFieldsSent": {"level": "CRITICAL"},
         # The server's own lines, in a web process.
         "_granian": {"handlers": [], "level": "WARNING", "propagate": True},
     },

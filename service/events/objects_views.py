@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from service.api.pagination import ORDERING, IdPagination
+from service.api.pagination import ORDERING
 from service.api.parameters import BadParameter, check_parameters, is_set
 from service.api.schema import problems
 from service.events import examples, grammar, ids, objects, queries
@@ -23,6 +23,7 @@ from service.events.objects import AsOf
 from service.events.objects_serializers import EntrySerializer, StateSerializer, represent
 from service.events.objects_state import DETAILS, Reason
 from service.events.objects_told import Ref
+from service.events.pages import EventPagination
 from service.events.search import UnusableError
 from service.projects.authentication import project_of
 from service.projects.models import Scope
@@ -146,7 +147,7 @@ def is_of_outcome(condition: Condition) -> bool:
 class HistoryView(ListAPIView[Event]):
     scopes = {"GET": Scope.EVENTS_READ}
     serializer_class = EntrySerializer
-    pagination_class = IdPagination
+    pagination_class = EventPagination
     filter_backends = []
     queryset = Event.objects.none()  # for the schema; each request reads its own project
 

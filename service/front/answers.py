@@ -126,7 +126,10 @@ async def pulled(response: Any, threads: Threads, lane: Lane, share: Share) -> A
             share.hold(WHOLE)  # about what the server keeps of it for a client that reads slowly
             parts = iter(response)
             while piece := await threads.run(lane, context, lambda: next_piece(parts)):
+                share.hold(len(piece))
+                share.memory.make_room(share)
                 yield piece
+                share.give_back(min(len(piece), share.held))
     finally:
         await threads.run(lane, context, response.close)
 

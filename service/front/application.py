@@ -88,6 +88,9 @@ class Front:
                 await answers.send_answer(answer, exchange, self.threads, self.streams)
         except (ClientGone, TimeoutError):
             call.is_cut = True
+        except Problem as problem:  # of an iterator half-way, which knows what it is
+            call.is_cut = True
+            logger.warning("The answer to %s %s broke off: %s", call.method, call.path, problem.detail)
         except Exception:  # of an iterator half-way; nobody else would tell
             call.is_cut = True
             logger.exception("The answer to %s %s broke off", call.method, call.path)

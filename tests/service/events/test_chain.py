@@ -1,5 +1,6 @@
 """``GET events/{id}/chain/``: causes and effects, over projects, and never more than the key may read."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -11,7 +12,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
+from service.api import limits
 from service.events import chain as chains
 from service.events import operations as events
 from service.events.operations import Row
@@ -323,3 +326,65 @@ def test_a_chain_is_that_of_a_plain_model(
     told_of = [(node["depth"], names[node["project"]], ids.index(node["event"]["id"])) for node in found["events"]]
     assert told_of == wanted
     assert not found["truncated"]
+
+
+ROOM = 1_000  # bytes, of which causes may take half
+SIZES = [0, 0, 10, 100, 400, 700, 1_500]
+
+
+@bounded(60)
+@given(
+    causes=st.lists(st.sampled_from(SIZES), max_size=4),
+    own=st.sampled_from(SIZES),
+    effects=st.lists(st.tuples(st.integers(0, 8), st.sampled_from(SIZES)), max_size=8),
+)
+def test_large_events_are_left_out_of_a_chain_that_says_where_they_are(
+    db: None, causes: list[int], own: int, effects: list[tuple[int, int]]
+) -> None:
+    project = Project.objects.create(name=f"p{Project.objects.count()}")
+    api = reader(project)
+    above: list[str] = []
+    for size in causes:
+        above += stored(project, large_row(size, *above[-1:]))
+    tree = stored(project, large_row(own, *above[-1:]))
+    for cause, size in effects:
+        tree += stored(project, large_row(size, tree[cause % len(tree)]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        whole = chain(api, tree[0])
+        patch.setattr(limits, "PAGE_BYTES", ROOM)
+        found = chain(api, tree[0])
+
+    shown = [node["event"] for node in found["events"]]
+    seen = {each["id"] for each in shown}
+    left_out = [node["event"] for node in whole["events"] if node["event"]["id"] not in seen]
+    assert [node["event"] for node in whole["events"] if node["event"]["id"] in seen] == shown
+    assert sum(bytes_of(each) for each in shown if each["id"] != tree[0]) <= ROOM
+    assert left_out == [] or sum(map(bytes_of, [node["event"] for node in whole["events"]])) > ROOM / 2
+    below = {each["causationid"] for each in left_out if each["id"] in tree}
+    first = {shown[0]["id"]} if any(each["id"] in above for each in left_out) else set()
+    assert set(found["continue_at"]) == below & seen | first
+    assert {node["event"]["id"] for node in found["events"] if node["truncated"]} == set(found["continue_at"])
+    assert found["truncated"] == bool(left_out)
+
+
+def large_row(size: int, *cause: str) -> Row:
+    return row(*cause, data=Raw(json.dumps("x" * size).encode())) if size else row(*cause)
+
+
+def bytes_of(told: Any) -> int:
+    return len(json.dumps(told["data"])) if "data" in told else 0
+
+
+def test_from_the_deepest_of_large_events_its_effects_are_told_too(
+    api: Api, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAGE_BYTES", ROOM)
+    ids = stored(project, large_row(200))
+    for _ in range(9):
+        ids += stored(project, large_row(200, ids[-1]))
+
+    found = chain(api, ids[5])
+
+    assert told(found) == [(-2, ids[3]), (-1, ids[4]), (0, ids[5]), (1, ids[6])]
+    assert found["continue_at"] == [ids[3], ids[6]]
