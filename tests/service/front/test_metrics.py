@@ -87,14 +87,14 @@ def test_refusals_of_the_front_are_counted(start: Start, admin: str, key: str) -
     with ThreadPoolExecutor() as background, locked() as are_blocked:
         taken = background.submit(call, "POST", EVENTS, key, event())
         live.eventually(lambda: are_blocked(1))
-        refused = [call("GET", EVENTS, key).status for _ in range(3)]
+        refused = [call("POST", EVENTS, key, event()).status for _ in range(3)]
     assert (taken.result().status, refused) == (201, [503] * 3)
     assert call("POST", EVENTS, key, "x" * 6 * 1024 * 1024).status == 413
 
     samples = call.samples(admin)
 
     assert value(samples, "heliograph_overloaded_total") == 3
-    assert value(samples, "heliograph_requests_total", method="GET", route="", status="503") == 3
+    assert value(samples, "heliograph_requests_total", method="POST", route="", status="503") == 3
     assert value(samples, "heliograph_requests_total", method="POST", route="", status="413") == 1
 
 
