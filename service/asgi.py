@@ -14,10 +14,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 
 def make() -> "Front":
     from django.conf import settings
-    from django.core.wsgi import get_wsgi_application
 
     allow_many_connections()
     metric_files.share(settings.VAR_DIR / "metrics")
+    from service.front import handler
     from service.front.application import Capacity, Front
 
     capacity = Capacity(
@@ -26,7 +26,7 @@ def make() -> "Front":
         memory=settings.WEB_MEMORY * 1024 * 1024,
         patience=settings.WEB_PATIENCE,
     )
-    return Front(get_wsgi_application(), capacity)
+    return Front(handler.make(), capacity)
 
 
 def allow_many_connections() -> None:
