@@ -17,9 +17,10 @@ def make() -> "Front":
 
     allow_many_connections()
     metric_files.share(settings.VAR_DIR / "metrics")
-    from service.front import handler
+    from service.front import connections, handler
     from service.front.application import Capacity, Front
 
+    connections.end_of_who_reads_nothing(settings.WEB_PATIENCE)
     capacity = Capacity(
         threads=settings.WEB_THREADS,
         waiting=settings.WEB_WAITING,

@@ -17,7 +17,7 @@ from service.api import calls, metrics
 from service.api.calls import Call
 from service.api.problems import Problem, failure
 from service.front import answers
-from service.front.answers import Answer, ClientGone, Exchange, Send
+from service.front.answers import Answer, ClientGone, ClientStuck, Exchange, Send
 from service.front.bodies import Body, Receive
 from service.front.environ import Scope
 from service.front.memory import Memory, Overloaded, Share
@@ -72,7 +72,7 @@ class Front:
             if not body.is_complete:
                 answer.headers.append((b"connection", b"close"))
             await answers.send_answer(answer, exchange, self.threads)
-        except (ClientGone, TimeoutError):
+        except (ClientGone, ClientStuck):
             call.is_cut = True
         except Exception:  # of an iterator half-way; nobody else would tell
             call.is_cut = True

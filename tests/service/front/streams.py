@@ -26,6 +26,11 @@ def failing() -> Iterator[bytes]:
     raise ValueError("no more")
 
 
+def timing_out() -> Iterator[bytes]:
+    yield from chunks(3)
+    raise TimeoutError("of a query")
+
+
 async def ticks() -> AsyncIterator[bytes]:
     try:
         while True:
@@ -50,5 +55,6 @@ urlpatterns = [
     path("endless", lambda request: streamed(chunks(1_000_000))),
     path("finite", lambda request: streamed(chunks(100))),
     path("failing", lambda request: streamed(failing())),
+    path("timing-out", lambda request: streamed(timing_out())),
     path("ticks", lambda request: streamed(ticks())),
 ]

@@ -156,6 +156,18 @@ def test_who_does_not_read_loses_the_connection(start: Start, api: Api, key: str
         assert len(begun + rest(connection)) < length_of(begun) > 20_000_000
 
 
+@pytest.mark.parametrize("size", [20_000, 200_000])
+def test_who_does_not_read_a_short_answer_loses_the_connection(start: Start, api: Api, key: str, size: int) -> None:
+    service = start(WEB_PATIENCE="1")
+    assert api.send([event(data="x" * size)]).status_code == 200
+    with connected(service.url, 5, receive_buffer=4096) as connections:
+        for connection in connections:
+            connection.sendall(head("GET", EVENTS, key))
+            assert first_bytes(connection).startswith(b"HTTP/1.1 200 ")
+
+        live.eventually(lambda: not any(is_open(connection.getsockname()) for connection in connections))
+
+
 def is_open(address: object) -> bool:
     """Tell whether any process of ours has a connection to ``address`` that it didn't shut down."""
     connections = psutil.net_connections("tcp4")
