@@ -18,6 +18,7 @@ from emitter.values import ADAPTED, UNKNOWN, encode, thaw
 
 SHORT = 200  # characters of one text in an event that would be too large
 DATA = 200_000  # bytes of an event's data; the service takes 256 KiB in all
+HOLDERS = ("changes", "fields", "values")  # members of data that hold a value, or two, for each field
 # Words of names under which a login says who tries, and not by what.
 WHO = frozenset(["username", "user", "login", "email", "phone", "domain", "tenant", "realm", "backend", "provider"])
 
@@ -85,16 +86,27 @@ def encoded(data: dict[str, Any]) -> msgspec.Raw:
 
 
 def cut(data: dict[str, Any]) -> dict[str, Any]:
-    """Return ``data`` cut down, which ``truncated`` tells: long texts first, then the largest members are left out."""
+    """Return ``data`` cut down, which ``truncated`` tells: long texts first, then the largest members are left out.
+
+    Of what holds fields, each by itself. ``left_out`` names them, so that a reader knows what it doesn't know.
+    """
     short: dict[str, Any] = shortened(data)
-    sizes = {name: len(encode(member)) for name, member in short.items()}
-    left = sum(sizes.values())
+    holders = {f"{name}.": short[name] for name in HOLDERS if isinstance(short.get(name), dict)} | {"": short}
+    sizes = {
+        (prefix, name): len(encode({name: member}))
+        for prefix, members in holders.items()
+        for name, member in members.items()
+        if prefix or f"{name}." not in holders
+    }
+    left, left_out = sum(sizes.values()), []
     for largest in sorted(sizes, key=sizes.__getitem__, reverse=True):
-        if left <= DATA * 0.9:  # the rest for names and commas
+        if left <= DATA * 0.9:  # the rest for commas
             break
-        left -= sizes[largest]
-        del short[largest]
-    return {**short, "truncated": True}
+        prefix, name = largest
+        del holders[prefix][name]
+        left_out.append(shortened(f"{prefix}{name}"))
+        left += len(encode(left_out[-1])) - sizes[largest]
+    return {**short, "truncated": True, "left_out": left_out}
 
 
 def shortened(value: Any) -> Any:

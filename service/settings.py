@@ -50,6 +50,16 @@ def env_secret(name: str) -> str:
         raise ImproperlyConfigured(f"{name}_FILE can't be read: {error}.") from error
 
 
+# With a Postgres whose machine is gone: seconds, and milliseconds for TCP, until a new and a kept connection give up.
+PATIENCE = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+
+
 def database(url: str) -> dict[str, Any]:
     """Turn a libpq URL or conninfo string into a Django database setting."""
     try:
@@ -68,7 +78,7 @@ def database(url: str) -> dict[str, Any]:
         # A connection for each web thread, kept: a refused one answers 503 at once, where a pool would wait.
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 3, **parts},
+        "OPTIONS": PATIENCE | parts,
     }
 
 
@@ -108,6 +118,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "service.api.calls.RouteMiddleware",
     "service.projects.ratelimit.RateLimitMiddleware",
+    "service.api.parameters.QueryMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -157,8 +168,8 @@ QUERY_TIMEOUT = env_int("QUERY_TIMEOUT", 10, at_least=1)  # seconds
 # A thousand requests a second: of a thousand events each, if they are many.
 RATE_LIMIT = env_int("RATE_LIMIT", 60_000)
 
-# Of each web process. A thread has a connection to Postgres of its own.
-WEB_THREADS = env_int("WEB_THREADS", 2 * (os.cpu_count() or 1) + 1, at_least=1)
+# Of each web process. A thread has a connection to Postgres of its own; on many cores, more would only wait for it.
+WEB_THREADS = env_int("WEB_THREADS", min(2 * (os.cpu_count() or 1) + 1, 16), at_least=1)
 WEB_WAITING = env_int("WEB_WAITING", 128)  # requests that may wait for a thread
 WEB_MEMORY = env_int("WEB_MEMORY", 64, at_least=8)  # MiB of bodies and large answers; one body may have 5
 WEB_PATIENCE = env_int("WEB_PATIENCE", 10, at_least=1)  # seconds that a client may lag behind, sending or reading
@@ -166,7 +177,6 @@ WEB_PATIENCE = env_int("WEB_PATIENCE", 10, at_least=1)  # seconds that a client 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["service.projects.authentication.KeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["service.projects.permissions.HasScope"],
-    "DEFAULT_THROTTLE_CLASSES": ["service.projects.ratelimit.KeyThrottle"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "service.api.renderers.AlwaysJSON",
     "DEFAULT_RENDERER_CLASSES": ["service.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
@@ -227,8 +237,9 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "NOTSET"},
         "django.request": {"level": "ERROR"},
-        # Anybody can send a foreign Host header; each would write a traceback.
+        # Anybody can send a foreign Host header, or a form of a thousand fields; each would write a traceback.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "django.security.TooManyFieldsSent": {"level": "CRITICAL"},
         # The server's own lines, in a web process.
         "_granian": {"handlers": [], "level": "WARNING", "propagate": True},
     },

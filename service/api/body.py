@@ -118,17 +118,17 @@ def open_zstd(wire: BytesIO) -> BinaryIO:
 ENCODINGS: dict[str, Callable[[BytesIO], BinaryIO]] = {"gzip": open_gzip, "zstd": open_zstd}
 
 
-def inflate(wire: bytes, encoding: str) -> bytes:
+def inflate(wire: bytes, encoding: str, limit: int = limits.INFLATED_BYTES) -> bytes:
     """Undo one of `ENCODINGS`, stopping at the limit: a bomb costs no more than an honest body."""
     try:
         with ENCODINGS[encoding](BytesIO(wire)) as file:
-            inflated = file.read(limits.INFLATED_BYTES + 1)
+            inflated = file.read(limit + 1)
     except EOFError as error:
         raise Malformed(f"bad_{encoding}", f"The {encoding} body is cut off. Send it again.") from error
     except (gzip.BadGzipFile, zlib.error, zstd.ZstdError) as error:
         raise Malformed(f"bad_{encoding}", f"The body says {encoding} and isn't: {error}.") from error
-    if len(inflated) > limits.INFLATED_BYTES:
-        raise too_large("inflated body", limits.INFLATED_BYTES)
+    if len(inflated) > limit:
+        raise too_large("inflated body", limit)
     return inflated
 
 

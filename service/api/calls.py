@@ -52,6 +52,12 @@ def note_key(project: int, prefix: str) -> None:
         call.project, call.key = project, prefix
 
 
+def note_route(route: str) -> None:
+    """Note which of our addresses is asked."""
+    if (call := _current.get()) is not None:
+        call.route = route
+
+
 def begin(scope: dict[str, Any]) -> Call:
     """Start to note what is known of the request of an ASGI ``scope``, in the context of its task."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
@@ -79,5 +85,5 @@ class RouteMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *_view: Any) -> None:
-        if (call := _current.get()) is not None and request.resolver_match is not None:
-            call.route = request.resolver_match.route
+        if request.resolver_match is not None:
+            note_route(request.resolver_match.route)

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from service.api import limits
 
@@ -16,7 +17,7 @@ NUL = b"\\u0000"
 # What `has_plain_numbers` looks for after every digit became a 0, every E an e, and signs were taken out.
 FLAT = bytes.maketrans(b"123456789E", b"000000000e")
 LONG_INTEGER = b"0" * 19  # may exceed 64 bits
-LONG_EXPONENT = b"0e000"  # may exceed a double's range
+LONG_EXPONENT = b"0e00"  # may exceed a double's range, or take far more bytes when Postgres writes it out
 SURROGATE = re.compile("[\ud800-\udfff]")
 INT64 = range(-(2**63), 2**63)
 
@@ -36,6 +37,12 @@ class BadNumber:
 
     code: str
     detail: str
+
+
+LARGE = BadNumber(
+    "event_too_large",
+    f"With its numbers written out, without exponents, the event takes more than {limits.EVENT_BYTES} bytes here.",
+)
 
 
 class RefusedError(Exception):
@@ -87,9 +94,19 @@ def first_fault(raw: bytes) -> Fault | None:
 def decode(raw: bytes) -> object:
     """Decode JSON leniently: what isn't a storable number becomes a `BadNumber`, lone surrogates stay.
 
-    Raises ValueError for what isn't JSON, RecursionError for absurd nesting.
+    The same for the numbers with which an event takes more than limits.EVENT_BYTES when they are written out: Postgres
+    keeps 1e300, and gives back 301 digits. Raises ValueError for what isn't JSON, RecursionError for absurd nesting.
     """
-    return json.loads(raw.decode(), parse_int=integer, parse_float=real, parse_constant=constant)
+    room = limits.EVENT_BYTES - len(raw)
+
+    def real_within(text: str) -> float | BadNumber:
+        nonlocal room
+        number = real(text)
+        if not isinstance(number, BadNumber) and "e" in text.lower():
+            room -= max(0, len(format(Decimal(text), "f")) - len(text))
+        return number if room >= 0 else LARGE
+
+    return json.loads(raw.decode(), parse_int=integer, parse_float=real_within, parse_constant=constant)
 
 
 def integer(text: str) -> int | BadNumber:

@@ -13,6 +13,7 @@ COUNT = 2**53 - 1  # the greatest whole number that every reader of JSON holds e
 
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1_000
+PAGE_BYTES = 2 * 1024 * 1024  # of events that are read at once, as Postgres writes them; Python holds some times that
 
 VALUE = 1_000  # characters of what a filter asks for
 CHOICES = 100  # of which one has to hold

@@ -106,10 +106,14 @@ class CursorPagination(BasePagination):
         if self.cursor is not None:
             queryset = queryset.filter(self.cursor.beyond)
         towards = OPPOSITE[self.ahead] if self.backward else self.ahead
-        rows = list(queryset.order_by(*sorting(self.order, towards))[: size + 1])
-        self.more = len(rows) > size
-        self.rows = rows[:size][::-1] if self.backward else rows[:size]
+        rows, self.more = self.read(queryset, towards, size)
+        self.rows = rows[::-1] if self.backward else rows
         return self.rows
+
+    def read(self, queryset: Any, towards: Towards, size: int) -> tuple[list[Any], bool]:
+        """Return the first ``size`` rows that way, and whether there are more. It may be fewer, but not none, then."""
+        rows = list(queryset.order_by(*sorting(self.order, towards))[: size + 1])
+        return rows[:size], len(rows) > size
 
     def direction(self, request: Request) -> Towards:
         return "lt"

@@ -1,9 +1,12 @@
 """Query parameters: an unknown or unusable one is an error, since ignoring it would answer another question."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from urllib.parse import unquote_to_bytes
 
-from django.http import QueryDict
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, QueryDict
 
+from service.api import problems
 from service.api.problems import Problem
 
 
@@ -27,6 +30,31 @@ class BadParameters(Problem):
         ]
         named = "; ".join(f"{error['field']}: {error['detail']}" for error in errors)
         super().__init__("invalid_parameter", named, errors=errors)
+
+
+class QueryMiddleware:
+    """Refuse a query string of which Django would make other parameters than it has, or an error with a traceback."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        fault = fault_of(request.META.get("QUERY_STRING", ""))
+        if fault is not None:
+            return problems.plain(400, "The query string can't be read", "bad_request", fault)
+        return self.get_response(request)
+
+
+def fault_of(query: str) -> str | None:
+    """Return what is wrong with a query string as WSGI has it: bytes, taken for Latin-1."""
+    most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+    if query.count("&") >= most:
+        return f"There are more than {most} query parameters."
+    try:
+        unquote_to_bytes(query.encode("latin-1")).decode()
+    except UnicodeDecodeError:
+        return "The query string holds bytes that are not UTF-8."
+    return None
 
 
 def check_parameters(parameters: QueryDict, known: Collection[str]) -> None:

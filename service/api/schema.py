@@ -28,7 +28,10 @@ OF_EACH_OPERATION = {408, 429, 503}
 
 HEADERS = {
     "X-Request-ID": "Names this request in the service's log: as it was sent, or made.",
-    "RateLimit-Policy": 'What the key may do, as in `"key";q=60000;w=60`: `q` requests in `w` seconds.',
+    "RateLimit-Policy": (
+        'What the key may do, as in `"key";q=60000;w=60`: `q` requests in `w` seconds. Not there for a key without a '
+        "limit, nor when the request was refused before its key was looked at: too slow, too large or too many."
+    ),
     "RateLimit": 'What is left of it, as in `"key";r=59990;t=30`: `r` requests for the next `t` seconds.',
     "Retry-After": "Seconds after which to send the same again.",
 }

@@ -18,7 +18,7 @@ from service.events.models import Arrival
 KEPT = timedelta(hours=1)  # for which a tail that was cut off can go on where it was
 FORM = re.compile(r"([0-9]{1,18})-([0-9a-f]{32})-([0-9]{1,4})-([0-9]{1,11})")
 NONE = UUID(int=0)
-MARGIN = timedelta(minutes=10)  # more than a transaction that stores events ever lasts
+MARGIN = timedelta(minutes=10)  # more than a transaction that stores events ever lasts, by `operations.LONGEST`
 
 NOW = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text, extract(epoch FROM now())::bigint"
 # What is still being written may yet come before what is written already, so nothing after it is read.

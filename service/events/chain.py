@@ -7,13 +7,15 @@ An id is unique in a project only. An event that names an id as its cause means 
 one, else that of the first project that has one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db import connection
+from django.db.models.expressions import RawSQL
 
-from service.events import ids, queries
+from service.api import limits
+from service.events import ids, pages, queries
 from service.events.models import Event
 
 NODES = 1_000  # effects in one answer
@@ -36,6 +38,7 @@ LIMIT %s
 """
 
 Place = tuple[int, UUID]  # of an event: its project and id
+Sizes = Mapping[Place, int]  # bytes that events take
 
 
 @dataclass(slots=True)
@@ -61,15 +64,20 @@ class Node:
 def chain(projects: Sequence[int], event_id: UUID) -> list[Node]:
     """Return the chain of an event in those ``projects``: its causes, the first one first, it, and its effects.
 
-    Each event is followed by its effects, and theirs. Empty if none of the projects has it. Where several have one of
-    that id, it is that of the first. The number of statements is bounded by `DEPTH` and the projects, not by events.
+    Each event is followed by its effects, and theirs. Where several projects have one of that id, it is that of the
+    first. Empty if none has it, or if nothing of the first project is in its chain: the others may be read only for
+    what they have to do with that. The number of statements is bounded by `DEPTH` and the projects, not by events;
+    what is read of them by limits.PAGE_BYTES.
     """
     asked = first_of(projects, event_id)
     if asked is None:
         return []
     causes = causes_of(projects, asked)
     grow(projects, asked, {node.place for node in [asked, *causes]})
+    causes = cut(asked, causes)
     nodes = [*reversed(causes), *in_order(asked)]
+    if all(node.project_id != projects[0] for node in nodes):
+        return []
     read_events(nodes)
     return [node for node in nodes if node.event is not None]
 
@@ -167,9 +175,62 @@ def effects(project_id: int, causes: Sequence[str], *, each: int, limit: int) ->
         return [(event_id, causation_id) for event_id, causation_id in cursor.fetchall()]
 
 
+def cut(asked: Node, causes: list[Node]) -> list[Node]:
+    """Leave out what would take more than limits.PAGE_BYTES, and return the causes that are left, the nearest first.
+
+    They may take half of it, or from the deepest event of a chain of large ones nobody would get to its effects.
+    """
+    sizes = sizes_of([*causes, *in_order(asked)])
+    fitting, taken = fit(causes, sizes, limits.PAGE_BYTES // 2)
+    if len(fitting) < len(causes):
+        [asked, *fitting][-1].has_more = True
+    cut_effects(asked, sizes, limits.PAGE_BYTES - taken - sizes.get(asked.place, 0))
+    return fitting
+
+
+def cut_effects(root: Node, sizes: Sizes, room: int) -> None:
+    """Leave out the effects of ``root`` for which there is no room, level by level."""
+    level = [root]
+    while level:
+        for node in level:
+            fitting, taken = fit(by_time(node.effects), sizes, room)
+            node.has_more |= len(fitting) < len(node.effects)
+            node.effects = fitting
+            room -= taken
+        level = [effect for node in level for effect in node.effects]
+
+
+def fit(nodes: Iterable[Node], sizes: Sizes, room: int) -> tuple[list[Node], int]:
+    """Return the first of ``nodes`` that take no more than ``room``, and what they take."""
+    fitting, taken = [], 0
+    for node in nodes:
+        size = sizes.get(node.place, 0)
+        if taken + size > room:
+            break
+        fitting.append(node)
+        taken += size
+    return fitting, taken
+
+
+def sizes_of(nodes: Sequence[Node]) -> Sizes:
+    """Return what the events take, by one statement for each project."""
+    size = RawSQL(pages.SIZE, ())  # noqa: S611  # a constant
+    return {
+        (project_id, event_id): taken
+        for project_id in {node.project_id for node in nodes}
+        for event_id, taken in queries.of_project(project_id)
+        .filter(id__in=[node.id for node in nodes if node.project_id == project_id])
+        .values_list("id", size)
+    }
+
+
+def by_time(nodes: Iterable[Node]) -> list[Node]:
+    return sorted(nodes, key=lambda node: (node.id, node.project_id))
+
+
 def in_order(root: Node) -> Iterator[Node]:
     yield root
-    for effect in sorted(root.effects, key=lambda node: (node.id, node.project_id)):
+    for effect in by_time(root.effects):
         yield from in_order(effect)
 
 

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from service.api import limits
 from service.api.parameters import check_parameters
 from service.api.schema import problems
 from service.events import chain, examples, queries
@@ -82,8 +83,8 @@ class ChainView(APIView):
         summary="Read what caused an event, and what it caused",
         description=(
             "Its causes up to the first one, and all its effects, in all processes of the project, and in the further "
-            f"projects that the key may read in chains. {chain.DEPTH} levels either way and {chain.NODES} effects at "
-            "the most: `continue_at` names the events whose chains have the rest."
+            f"projects that the key may read in chains. {chain.DEPTH} levels either way, {chain.NODES} effects and "
+            f"{limits.PAGE_BYTES // 2**20} MiB at the most: `continue_at` names the events whose chains have the rest."
         ),
         tags=["events"],
         parameters=[examples.ID_IN_PATH],
@@ -93,8 +94,8 @@ class ChainView(APIView):
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002  # the path's name for it
         check_parameters(request.query_params, ())
         names = projects.read_by(key_of(request))
-        with queries.bounded():
+        with queries.bounded("Ask for it level by level, with GET events/?causationid= and the id of an event."):
             nodes = chain.chain(list(names), id)
         if not nodes:
-            raise NotFound(f"This project has no event {id}.")
+            raise NotFound(f"This project has no event {id}, nor any in its chain.")
         return Response(described(nodes, names))

@@ -13,14 +13,16 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from service.api.pagination import Cursor, Towards, sorting
+from service.api.pagination import Cursor, Towards
+from service.api.problems import Problem
 from service.api.renderers import encoder
-from service.events import queries
+from service.events import pages, queries
 from service.events.conditions import Criteria
 from service.events.models import Event
+from service.events.pages import Page
 from service.events.serializers import represent
 
-PAGE = 250  # events, of which each may have limits.EVENT_BYTES
+PAGE = 250  # events at the most
 COLUMNS = (
     *("id", "source", "type", "subject", "time", "sender", "action", "actor", "correlationid", "causationid"),
     *("traceparent", "emitterid", "sequence", "outcome", "recordedtime", "recordedid", "data"),
@@ -36,29 +38,49 @@ class Format:
     write: Callable[[Sequence[Event]], bytes]
 
 
-def chunks(project_id: int, criteria: Criteria, towards: Towards, form: Format) -> Iterator[bytes]:
+class KeyEnded(Problem):
+    """Raised in the middle of an export, where nobody can be answered any more: the connection breaks."""
+
+    status_code = 403
+    title = "The key may not read any more"
+
+    def __init__(self) -> None:
+        super().__init__("key_revoked", "The key was revoked, has expired or lost its scope.")
+
+
+def chunks(
+    project_id: int, criteria: Criteria, towards: Towards, form: Format, may_go_on: Callable[[], bool]
+) -> Iterator[bytes]:
     """Yield all events that are there now, each once, in the order of their ids; of those that come later perhaps some.
 
-    The first page is read before this returns, so that what can't be answered is told as anywhere else.
+    The first page is read before this returns, so that what can't be answered is told as anywhere else. ``may_go_on``
+    is asked before each other; what is yielded raises `KeyEnded` when it says no.
     """
     events = queries.matching(project_id, criteria)
     if towards == "gt":  # else it might never end
         events = events.filter(id__lte=queries.newest_id(project_id))
-    return written(events, page(events, towards), towards, form)
+    return written(events, page(events, towards), towards, form, may_go_on)
 
 
-def written(events: QuerySet[Event], rows: list[Event], towards: Towards, form: Format) -> Iterator[bytes]:
+def written(
+    events: QuerySet[Event], found: Page, towards: Towards, form: Format, may_go_on: Callable[[], bool]
+) -> Iterator[bytes]:
     if form.head:
         yield form.head
-    while rows:
-        yield form.write(rows)
-        cursor = Cursor(towards, ("id",), (str(rows[-1].id),))
-        rows = page(events.filter(cursor.beyond), towards) if len(rows) == PAGE else []
+    while found.events:
+        text, has_more = form.write(found.events), found.has_more
+        cursor = Cursor(towards, ("id",), (str(found.events[-1].id),))
+        found = pages.NOTHING  # while the reader takes its time
+        yield text
+        if has_more:
+            if not may_go_on():
+                raise KeyEnded
+            found = page(events.filter(cursor.beyond), towards)
 
 
-def page(events: QuerySet[Event], towards: Towards) -> list[Event]:
+def page(events: QuerySet[Event], towards: Towards) -> Page:
     with queries.bounded():
-        return list(events.order_by(*sorting(("id",), towards))[:PAGE])
+        return pages.read(events, towards, PAGE)
 
 
 def ndjson(events: Sequence[Event]) -> bytes:

@@ -13,7 +13,6 @@ from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import OpenApiParameter
 
 from service.api import limits
-from service.api.inspection import SURROGATE
 from service.api.parameters import BadParameters, check_parameters
 from service.events import examples, search
 from service.events.conditions import (
@@ -236,6 +235,6 @@ def checked(text: str) -> str:
     """Return ``text`` if an event could hold it."""
     if len(text) > limits.VALUE:
         raise UnusableError(f"it has {len(text)} characters; {limits.VALUE} may be.")
-    if "\0" in text or "\ufffd" in text or SURROGATE.search(text):
-        raise UnusableError("it holds a NUL, or bytes that are not UTF-8.")
+    if "\0" in text:
+        raise UnusableError("it holds a NUL.")
     return text

@@ -12,6 +12,9 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Func, Q
 
+from service.api.inspection import INT64
+
+INT64_LENGTH = 19  # characters, below which no whole number is beyond 64 bits
 DOUBLE_DIGITS = 15  # of any number that a double gives back as they were
 
 
@@ -40,7 +43,12 @@ class Exact(json.JSONDecoder):
     """Reads a number as a float if that tells it as it was sent, else as a Decimal."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(parse_float=real, **options)
+        super().__init__(parse_int=whole, parse_float=real, **options)
+
+
+def whole(text: str) -> int | float | Decimal:
+    """Read a whole number; beyond 64 bits as the real one that it was sent as, by an exponent or a point."""
+    return int(text) if len(text) < INT64_LENGTH or int(text) in INT64 else real(f"{text}.0")
 
 
 def real(text: str) -> float | Decimal:

@@ -29,6 +29,8 @@ BEGINS = ExpressionWrapper(
     BooleanField(),
 )
 NUMBERS = ArrayField(BigIntegerField())
+# Signals of Django that tell of an object, and of nothing that happened to it.
+FORETOLD = [f"django.db.models.signals.{name}" for name in ("pre_init", "post_init", "pre_save", "pre_delete")]
 NOT_ROLLED_BACK = Q(outcome__isnull=True) | ~Q(outcome="rolledback")
 
 
@@ -61,10 +63,10 @@ def about(project_id: int, ref: Ref, *, possible: bool = False) -> Union:
     number = named(project_id, f"{ref.sender}/{ref.object_id}")
     among = Func(number, function="ARRAY", template="%(function)s[%(expressions)s]", output_field=NUMBERS)
     sources = [
-        project.filter(own, action__isnull=False),
+        project.filter(own).exclude(action=None, type__in=FORETOLD),
         naming.filter(one=number),
-        # Said twice: of calls that are rare Postgres has no statistics, and one time it takes for a 200th of all events,
-        # for which it would rather read all of them in their order.
+        # Said twice: of calls that are rare Postgres has no statistics, and what is said once it takes for true of a
+        # 200th of all events, for which it would rather read all of them in their order.
         naming.filter(many__contains=among, many__overlap=among),
     ]
     if possible:
@@ -100,12 +102,12 @@ class AsOf:
 
 
 def state(project_id: int, ref: Ref, as_of: AsOf) -> State | None:
-    """Return the object as its events tell that it was; None if none is about it, at any time.
+    """Return the object as its events tell that it was; None if none tells, at any time.
 
     Begins with the last event that created it, else with the `MOST` newest. Events are read some at a time.
     """
     rebuilt = State(ref=ref)
-    found = about(project_id, ref).filter(NOT_ROLLED_BACK)
+    found = about(project_id, ref).filter(NOT_ROLLED_BACK, action__isnull=False)
     newest = ids_since_creation(found.filter(as_of.reached))
     if not newest:
         return state_before(rebuilt, found)

@@ -29,9 +29,14 @@ def entry(event: Event, ref: Ref) -> dict[str, Any]:
         "fields": told.fields or None,
         "untold": sorted(told.untold) or None,
         "relation": None if told.relation is None else relation(told.relation),
-        "call": None if is_own else {name: data[name] for name in ("count", "where") if name in data} or None,
+        "call": None if is_own else call(data) or None,
     }
     return {"certain": told.certain} | {name: value for name, value in columns.items() if value is not None}
+
+
+def call(data: dict[str, Any]) -> dict[str, Any]:
+    counted = "count" in data and type(data["count"]) in {int, type(None)}
+    return {name: data[name] for name in ("count", "where") if name in data and (counted or name != "count")}
 
 
 def relation(told: Relation) -> dict[str, Any]:
@@ -94,7 +99,9 @@ class EntrySerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(help_text="The event. `GET events/{id}/` has all of it.")
     time = serializers.DateTimeField()
     type = text("The signal's dotted path, or that of a bulk call.")
-    action = text("`created`, `updated`, `deleted`, `added`, `bulk_update`, …")
+    action = text(
+        "`created`, `updated`, `deleted`, `added`, `bulk_update`, …; none of your own signals.", required=False
+    )
     actor = text("Who did it.", required=False)
     correlationid = text("The request, task or command it happened in.", required=False)
     causationid = text("The id of the event that caused it.", required=False)

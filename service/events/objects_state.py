@@ -108,8 +108,6 @@ class State:
         """Begin anew, whatever there was under this key."""
         self.exists, self.deleted_by, self.is_whole = True, None, True
         self.forget()
-        if "fields" not in objects_told.members(event.data):
-            self.gaps.append(Gap(reason=Reason.CUT, event=event.id))
         self.write(event, told)
 
     def update(self, event: Event, told: Told) -> None:
@@ -120,8 +118,6 @@ class State:
         for name, (old, _) in told.changes.items():
             if name in self.fields and contradicts(self.fields[name], old):
                 self.gaps.append(Gap(reason=Reason.CONTRADICTION, event=event.id, field=name))
-        if "truncated" in objects_told.members(event.data) and not (told.changes or told.fields or told.untold):
-            self.gaps.append(Gap(reason=Reason.CUT, event=event.id))
         self.write(event, told)
 
     def delete(self, event: Event) -> None:
@@ -139,7 +135,10 @@ class State:
             else:
                 self.fields[name] = value
                 self.unknown.pop(name, None)
-        self.lose(event, told.untold, Reason.CUT if cut else Reason.NOT_TOLD)
+        reason = Reason.CUT if cut else Reason.NOT_TOLD
+        self.lose(event, told.untold, reason)
+        if not told.whole:
+            self.gaps.append(Gap(reason=reason, event=event.id))
 
     def lose(self, event: Event, names: Iterable[str], reason: Reason) -> None:
         for name in sorted(self.attribute(name) for name in names):
@@ -205,7 +204,7 @@ class State:
         if is_sure:
             columns = {self.attribute(name) for name in names}
             row = {name: value for name, value in told.fields.items() if name in columns}
-            self.write(event, Told(fields=row, untold=frozenset(columns - row.keys())))
+            self.write(event, Told(whole=told.whole, fields=row, untold=frozenset(columns - row.keys())))
         else:
             self.lose(event, names, Reason.CONFLICT)
 

@@ -42,10 +42,12 @@ class Relation:
 class Told:
     """``fields`` are values, of which nothing says what they were before; ``untold`` were written, too.
 
-    Where an event isn't ``certain``, it may have been about this object, or not.
+    Where an event isn't ``certain``, it may have been about this object, or not. Where it isn't ``whole``, more was
+    written, and nothing says which fields.
     """
 
     certain: bool = True
+    whole: bool = True
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     fields: Fields = field(default_factory=dict)
     untold: frozenset[str] = frozenset()
@@ -55,21 +57,42 @@ class Told:
 def told(event: Event, ref: Ref) -> Told:
     data = members(event.data)
     if (event.sender, event.object_id) == (ref.sender, ref.object_id):
-        return told_of_own(data)
+        return told_of_own(event.action, data)
     place = place_of(ref, data)
     if "op" in data:
         return Told(certain=place is not None, relation=None if place is None else relation_of_named(event, data))
     row = row_at(place, data)
-    return Told(certain=place is not None, fields=row, untold=written(data) - row.keys())
+    untold = written(data) - row.keys()
+    whole = bool(row or untold) and names_left_out(data)
+    return Told(certain=place is not None, whole=whole, fields=row, untold=untold)
 
 
-def told_of_own(data: Fields) -> Told:
-    """Read what a signal told of its own object. Of what was cut, ``update_fields`` may say what it was."""
+def told_of_own(action: str | None, data: Fields) -> Told:
+    """Read what a signal told of its own object. One without an action, as a project's own, tells nothing of fields."""
+    if action is None:
+        return Told()
     if "op" in data:
         return Told(relation=relation_of_subject(data))
+    holders = ("fields",) if action == "created" else ("changes", "fields")
     changes, fields = pairs(data.get("changes")), members(data.get("fields"))
-    is_cut = "truncated" in data and not (changes or fields)
-    return Told(changes=changes, fields=fields, untold=texts(data.get("update_fields")) if is_cut else frozenset())
+    return Told(
+        whole=any(isinstance(data.get(name), dict) for name in holders) and names_left_out(data),
+        changes=changes,
+        fields=fields,
+        untold=frozenset((members(data.get("changes")).keys() - changes.keys()) | left_out(data)),
+    )
+
+
+def left_out(data: Fields) -> set[str]:
+    """Return the names of the fields that the emitter left out of an event that would have been too large."""
+    names = (name.partition(".") for name in texts(data.get("left_out")))
+    return {name for holder, _, name in names if name and holder in {"changes", "fields"}}
+
+
+def names_left_out(data: Fields) -> bool:
+    """Tell whether an event that was cut names the fields that it was cut by."""
+    names = data.get("left_out")
+    return "truncated" not in data or (isinstance(names, list) and not {"changes", "fields"} & texts(names))
 
 
 def relation_of_subject(data: Fields) -> Relation:

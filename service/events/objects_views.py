@@ -13,16 +13,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from service.api.pagination import ORDERING, IdPagination
+from service.api.pagination import ORDERING
 from service.api.parameters import BadParameter, check_parameters, is_set
 from service.api.schema import problems
 from service.events import examples, grammar, ids, objects, queries
-from service.events.conditions import bounded
+from service.events.conditions import Condition, Is, Not, bounded
 from service.events.models import Event
 from service.events.objects import AsOf
 from service.events.objects_serializers import EntrySerializer, StateSerializer, represent
 from service.events.objects_state import DETAILS, Reason
 from service.events.objects_told import Ref
+from service.events.pages import EventPagination
 from service.events.search import UnusableError
 from service.projects.authentication import project_of
 from service.projects.models import Scope
@@ -138,10 +139,15 @@ def as_of(parameters: QueryDict) -> AsOf:
         raise BadParameter(AS_OF.name, f"as_of can't be used: {error} It may also be an event's id.") from error
 
 
+def is_of_outcome(condition: Condition) -> bool:
+    asked = condition.condition if isinstance(condition, Not) else condition
+    return isinstance(asked, Is) and asked.column == "outcome"
+
+
 class HistoryView(ListAPIView[Event]):
     scopes = {"GET": Scope.EVENTS_READ}
     serializer_class = EntrySerializer
-    pagination_class = IdPagination
+    pagination_class = EventPagination
     filter_backends = []
     queryset = Event.objects.none()  # for the schema; each request reads its own project
 
@@ -154,7 +160,7 @@ class HistoryView(ListAPIView[Event]):
         criteria = grammar.criteria_of(parameters, besides=self.pagination_class.parameters | {POSSIBLE.name})
         possible = is_set(parameters, POSSIBLE.name)
         found = objects.about(project_of(self.request), self.ref, possible=possible).filter(criteria.q())
-        return found if "outcome" in parameters else found.filter(objects.NOT_ROLLED_BACK)
+        return found if any(map(is_of_outcome, criteria.conditions)) else found.filter(objects.NOT_ROLLED_BACK)
 
     @extend_schema(
         operation_id="objects_history",
@@ -166,10 +172,10 @@ class HistoryView(ListAPIView[Event]):
         tags=["objects"],
         parameters=[*OF_OBJECT, POSSIBLE, *grammar.documented(), ORDERING],
         examples=[EXAMPLE_OF_HISTORY],
-        responses={200: EntrySerializer(many=True), **problems(400, 401, 403, 503)},
+        responses={200: EntrySerializer(many=True), **problems(400, 401, 403, 404, 503)},
     )
     def get(self, request: Request, sender: str, object_id: str) -> Response:
-        with queries.bounded():
+        with queries.bounded("Narrow the range with time__gte and time__lt."):
             return super().get(request)
 
 
@@ -191,8 +197,8 @@ class StateView(APIView):
     )
     def get(self, request: Request, sender: str, object_id: str) -> Response:
         check_parameters(request.query_params, {AS_OF.name})
-        with queries.bounded():
+        with queries.bounded("Ask for its history/ instead, which has pages and takes time__gte and time__lt."):
             state = objects.state(project_of(request), ref_of(self.kwargs), as_of(request.query_params))
         if state is None:
-            raise NotFound(f"This project has no event of {sender}/{object_id}.")
+            raise NotFound(f"No event of this project tells what {sender}/{object_id} was.")
         return Response(represent(state))

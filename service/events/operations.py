@@ -3,16 +3,23 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import psycopg
-from django.db import DataError, IntegrityError, connection
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from service.api.problems import Unavailable
+from service.events import partitions
 
 STORE = "store_events(%s, %s::jsonb)"  # its SQL: migrations/0003_delta_arrival.py
+# Else a server, database or role that is set so would lose what was acknowledged. A stricter setting stays.
+DURABLY = "CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"
+LONGEST = 30  # seconds
+LIMIT = "SELECT set_config('statement_timeout', %s, false) WHERE current_setting('statement_timeout') = '0'"
 FIND = """
     SELECT event.id::text
     FROM jsonb_to_recordset(%s::jsonb) AS row (id uuid) JOIN event ON event.project_id = %s AND event.id = row.id
@@ -64,13 +71,32 @@ def store_all(rows: Mapping[int, Sequence[Row]]) -> dict[int, set[str]]:
     """
     projects = sorted(rows)
     parameters = [each for project_id in projects for each in (project_id, document(rows[project_id]))]
+    try:
+        [(_, *stored)] = ask(f"SELECT {DURABLY}, {', '.join([STORE] * len(projects))}", parameters)
+    except IntegrityError as error:  # no other constraint can be broken here
+        raise NoPartition from error
+    return {project_id: set(ids) for project_id, ids in zip(projects, stored, strict=True)}
+
+
+def ask(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run a statement that may run twice, and return its rows.
+
+    A connection that was kept may have ended unseen, as when Postgres was restarted. Then it runs again, on a new one.
+    """
+    try:
+        return run(statement, parameters)
+    except (OperationalError, InterfaceError):
+        if connection.in_atomic_block or connection.connection is None or not connection.connection.closed:
+            raise
+    connection.close()
+    return run(statement, parameters)
+
+
+def run(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     with binding_cursor() as cursor:
-        try:
-            cursor.execute(f"SELECT {', '.join([STORE] * len(projects))}", parameters)
-        except IntegrityError as error:  # no other constraint can be broken here
-            raise NoPartition from error
-        stored = cursor.fetchone()
-        return {project_id: set(ids) for project_id, ids in zip(projects, stored, strict=True)}
+        cursor.execute(statement, parameters)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 def binding_cursor() -> CursorWrapper:
@@ -83,13 +109,24 @@ def binding_cursor() -> CursorWrapper:
     return wrap(psycopg.Cursor(connection.connection))  # type: ignore[arg-type]  # the stubs want a wrapped one
 
 
+def end_late_statements(connection: BaseDatabaseWrapper, **_signal: object) -> None:
+    """Have Postgres end each statement on a new connection within `LONGEST`, unless it has a limit already.
+
+    A receiver of Django's `connection_created`, in web processes: one that stored would otherwise wait without end for
+    another that holds the same id.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(LIMIT, [f"{LONGEST}s"])
+
+
 def would_store(project_id: int, rows: Sequence[Row]) -> set[str]:
-    """Return the ids that `store` would find new now; store nothing. Raises DataError as it does."""
+    """Return the ids that `store` would find new now; store nothing. Raises DataError and `NoPartition` as it does."""
     if not rows:
         return set()
-    with binding_cursor() as cursor:
-        cursor.execute(FIND, [document(rows), project_id])
-        return {row.id for row in rows} - {stored for (stored,) in cursor.fetchall()}
+    found = ask(FIND, [document(rows), project_id])
+    if len(with_partition(rows)) < len(rows):
+        raise NoPartition
+    return {row.id for row in rows} - {stored for (stored,) in found}
 
 
 def document(rows: Sequence[Row]) -> str:
@@ -101,14 +138,32 @@ def store_each(
 ) -> tuple[set[str], set[Row]]:
     """Store ``rows`` and return the ids that were new and the rows that Postgres can't hold.
 
-    One statement as long as all is well; else the rows are halved until the bad ones stand alone.
+    One statement as long as all is well; else the rows are halved until the bad ones stand alone. Raises `NoPartition`
+    when the others are stored: to who sends the same again, they are duplicates.
     """
+    try:
+        return store_halves(project_id, rows, store)
+    except NoPartition:
+        storable = with_partition(rows)
+        if len(storable) < len(rows):
+            store_halves(project_id, storable, store)
+        raise
+
+
+def with_partition(rows: Sequence[Row]) -> list[Row]:
+    present = partitions.existing()
+    return [row for row in rows if partitions.table_of(row.id) in present]
+
+
+def store_halves(
+    project_id: int, rows: Sequence[Row], store: Callable[[int, Sequence[Row]], set[str]]
+) -> tuple[set[str], set[Row]]:
     try:
         return store(project_id, rows), set()
     except DataError:
         if len(rows) == 1:
             return set(), {rows[0]}
     middle = len(rows) // 2
-    stored, refused = store_each(project_id, rows[:middle], store)
-    more_stored, more_refused = store_each(project_id, rows[middle:], store)
+    stored, refused = store_halves(project_id, rows[:middle], store)
+    more_stored, more_refused = store_halves(project_id, rows[middle:], store)
     return stored | more_stored, refused | more_refused

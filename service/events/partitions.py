@@ -79,6 +79,12 @@ def statements(month: Month) -> list[sql.Composed]:
     ]
 
 
+def table_of(event_id: str) -> str:
+    """Return the name of the partition that the event of this id belongs to, made or not."""
+    moment = ids.time_of(event_id)
+    return Month(moment.year, moment.month).table
+
+
 def existing() -> frozenset[str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass", [TABLE])

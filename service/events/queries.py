@@ -21,17 +21,18 @@ class QueryTimeout(Problem):
 
     title = "The question takes too long to answer"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "query_timeout",
-            f"No answer was found within {settings.QUERY_TIMEOUT} s. Narrow the range with time__gte and time__lt, or "
-            f"add a filter that has an index: {', '.join(grammar.indexed())}.",
-        )
+    def __init__(self, advice: str) -> None:
+        super().__init__("query_timeout", f"No answer was found within {settings.QUERY_TIMEOUT} s. {advice}")
+
+
+NARROW = (
+    f"Narrow the range with time__gte and time__lt, or add a filter that has an index: {', '.join(grammar.indexed())}."
+)
 
 
 @contextmanager
-def bounded() -> Iterator[None]:
-    """End each statement within after QUERY_TIMEOUT seconds; raise `QueryTimeout` then.
+def bounded(advice: str = NARROW) -> Iterator[None]:
+    """End each statement within after QUERY_TIMEOUT seconds; raise `QueryTimeout` then, with the outermost's advice.
 
     The limit travels with the statement, as one message and one transaction, so that it costs no round trip and
     leaves nothing behind. Within a transaction of the caller it lasts to the end of that.
@@ -48,8 +49,10 @@ def bounded() -> Iterator[None]:
             yield
     except OperationalError as error:
         if isinstance(error.__cause__, QueryCanceled):
-            raise QueryTimeout from error
+            raise QueryTimeout(advice) from error
         raise
+    except QueryTimeout as error:
+        raise QueryTimeout(advice) from error
 
 
 def of_project(project_id: int) -> QuerySet[Event]:

@@ -12,13 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from service.api.pagination import ORDERING, IdPagination, direction
+from service.api.pagination import ORDERING, direction
 from service.api.parameters import check_parameters, choice
 from service.api.schema import problems
 from service.events import examples, export, grammar, queries
 from service.events.models import Event
+from service.events.pages import EventPagination
 from service.events.serializers import EventSerializer, represent
-from service.projects.authentication import project_of
+from service.projects.authentication import lasting, project_of
 from service.projects.models import Scope
 
 FORMAT = OpenApiParameter(
@@ -32,11 +33,11 @@ FORMAT = OpenApiParameter(
 class EventListView(ListAPIView[Event]):
     scopes = {"GET": Scope.EVENTS_READ}
     serializer_class = EventSerializer
-    pagination_class = IdPagination
+    pagination_class = EventPagination
     queryset = Event.objects.none()  # for the schema; each request reads its own project
 
     def get_queryset(self) -> QuerySet[Event]:
-        criteria = grammar.criteria_of(self.request.query_params, besides=IdPagination.parameters)
+        criteria = grammar.criteria_of(self.request.query_params, besides=EventPagination.parameters)
         return queries.matching(project_of(self.request), criteria)
 
     @extend_schema(
@@ -60,8 +61,9 @@ class EventExportView(APIView):
         operation_id="events_export",
         summary="Export events",
         description=(
-            "All events that are there when it begins, each once, streamed. When something fails on the way, the "
-            "connection breaks instead of ending well. In CSV, `data` and what has no column are JSON."
+            "All events that are there when it begins, each once, streamed. When something fails on the way, or the "
+            "key may not read any more, the connection breaks instead of ending well. In CSV, `data` and what has no "
+            "column are JSON."
         ),
         tags=["events"],
         parameters=[*grammar.documented(), ORDERING, FORMAT],
@@ -76,7 +78,8 @@ class EventExportView(APIView):
         criteria = grammar.criteria_of(parameters, besides={ORDERING.name, FORMAT.name})
         name = choice(parameters, FORMAT.name, export.FORMATS, "ndjson")
         form = export.FORMATS[name]
-        chunks = export.chunks(project_of(request), criteria, direction(request), form)
+        may_go_on = lasting(request, Scope.EVENTS_READ)
+        chunks = export.chunks(project_of(request), criteria, direction(request), form, may_go_on)
         disposition = {"Content-Disposition": f'attachment; filename="events.{name}"'}
         return StreamingHttpResponse(chunks, content_type=form.media_type, headers=disposition)
 

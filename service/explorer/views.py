@@ -11,6 +11,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from service.api.parameters import check_parameters, choice
 from service.events import examples, ids
 from service.events.serializers import rfc3339
 
@@ -20,15 +21,23 @@ class SchemaView(SpectacularAPIView):
 
     content_negotiation_class = DefaultContentNegotiation  # YAML or JSON, as is asked for
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        check_parameters(request.query_params, {"examples"})
+
     def _get_schema_response(self, request: Request) -> Response:
         response: Response = super()._get_schema_response(request)  # type: ignore[no-untyped-call]
-        if request.query_params.get("examples") == "fresh":
+        if choice(request.query_params, "examples", ("fresh",), ""):
             response.data = refreshed(response.data, timezone.now())
         return response
 
 
 class DocsView(SpectacularSwaggerView):
     """Swagger UI, on the service's own assets. Its examples are fresh, since an old or repeated id stores nothing."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        check_parameters(request.query_params, ())
 
     def _get_schema_url(self, request: Request) -> str:
         address = super()._get_schema_url(request)  # type: ignore[no-untyped-call]

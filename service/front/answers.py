@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from django.core.handlers.wsgi import WSGIHandler
@@ -13,7 +13,7 @@ from service.front.bodies import Receive
 from service.front.connections import cuts
 from service.front.environ import Scope, environ_of
 from service.front.memory import Share
-from service.front.threads import Threads
+from service.front.threads import Lane, Threads
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
@@ -41,26 +41,32 @@ class Answer:
         self.content = b""
         self.stream: Any = None
 
+    @property
+    def is_pulled(self) -> bool:
+        """Tell whether pieces of it are still to be made, each in a thread."""
+        return self.stream is not None and not self.stream.is_async
+
     def start(self, status: str, headers: list[tuple[str, str]], _error: object = None) -> None:
         """Be WSGI's ``start_response``."""
         self.status = int(status[:3])
         self.headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-def of_problem(problem: Problem) -> Answer:
+def of(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
     answer = Answer()
-    content, headers = encoded(problem)
-    answer.start(str(problem.status_code), list(headers.items()))
+    answer.start(str(status), list(headers.items()))
     answer.content = content
     return answer
 
 
+def of_problem(problem: Problem) -> Answer:
+    content, headers = encoded(problem)
+    return of(problem.status_code, headers, content)
+
+
 def of_probe() -> Answer:
     """Answer ``/healthz``: while all threads are busy too, or whoever asks would take the process for dead."""
-    answer = Answer()
-    answer.start("200", [("Content-Type", "application/json")])
-    answer.content = b'{"status":"ok"}'
-    return answer
+    return of(200, {"Content-Type": "application/json"}, b'{"status":"ok"}')
 
 
 def of_django(app: WSGIHandler, scope: Scope, body: bytes) -> Answer:
@@ -88,11 +94,11 @@ class Exchange(NamedTuple):
     patience: float
 
 
-async def send_answer(answer: Answer, exchange: Exchange, threads: Threads) -> None:
+async def send_answer(answer: Answer, exchange: Exchange, threads: Threads, lane: Lane) -> None:
     """Send ``answer``. Raises `ClientGone`, or `ClientStuck` after breaking off the connection of who doesn't read."""
     await exchange.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     if answer.stream is not None:
-        await send_pieces(pulled(answer.stream, threads, exchange.share), exchange)
+        await send_pieces(pulled(answer.stream, threads, lane, exchange.share), exchange)
     elif len(answer.content) > PIECE:
         await send_pieces(pieces_of(answer.content, exchange.share), exchange)
     else:
@@ -110,7 +116,7 @@ async def pieces_of(content: bytes, share: Share) -> AsyncGenerator[bytes]:
             share.give_back(min(PIECE, share.held))
 
 
-async def pulled(response: Any, threads: Threads, share: Share) -> AsyncGenerator[bytes]:
+async def pulled(response: Any, threads: Threads, lane: Lane, share: Share) -> AsyncGenerator[bytes]:
     """Yield a streamed response, holding a thread only while a piece is made; close it at the end, come what may.
 
     One with an asynchronous iterator needs no thread at all: that's for what waits, such as a tail.
@@ -124,10 +130,13 @@ async def pulled(response: Any, threads: Threads, share: Share) -> AsyncGenerato
             share.restart()
             share.hold(QUEUE * PIECE)  # about what the server keeps of it for a client that reads slowly
             parts = iter(response)
-            while piece := await threads.run(context, lambda: next_piece(parts)):
+            while piece := await threads.run(lane, context, lambda: next_piece(parts)):
+                share.hold(len(piece))
+                share.memory.make_room(share)
                 yield piece
+                share.give_back(min(len(piece), share.held))
     finally:
-        await threads.run(context, response.close)
+        await threads.run(lane, context, response.close)
 
 
 def next_piece(parts: Iterator[bytes]) -> bytes:

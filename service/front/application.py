@@ -6,9 +6,10 @@ event loop again.
 
 import contextvars
 import logging
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic as now
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
@@ -21,15 +22,17 @@ from service.front.answers import Answer, ClientGone, ClientStuck, Exchange, Sen
 from service.front.bodies import Body, Receive
 from service.front.environ import Scope
 from service.front.memory import Memory, Overloaded, Share
-from service.front.threads import Threads
+from service.front.threads import Lane, Threads
 
 logger = logging.getLogger(__name__)
+
+STREAMS = 32  # exports at once; their pieces wait for each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What a process does at once: ``waiting`` requests may wait for one of the ``threads``; bodies and large answers
-    hold ``memory`` bytes; a client may lag ``patience`` seconds behind.
+    """What a process does at once: ``waiting`` requests may wait for one of the ``threads``, for ``patience`` seconds;
+    bodies and large answers hold ``memory`` bytes; a client may lag ``patience`` seconds behind.
     """
 
     threads: int
@@ -38,11 +41,21 @@ class Capacity:
     patience: float
 
 
+Quick = Callable[[Scope, bytes], Awaitable[Answer | None]]
+
+
 class Front:
-    def __init__(self, app: WSGIHandler, capacity: Capacity) -> None:
+    """``quick`` answers the most usual requests in the event loop; where it returns None, Django does, in a thread."""
+
+    def __init__(self, app: WSGIHandler, capacity: Capacity, quick: Quick) -> None:
         self.app = app
+        self.quick = quick
         self.patience = capacity.patience
-        self.threads = Threads(capacity.threads, capacity.waiting)
+        self.threads = Threads(capacity.threads)
+        self.posts = Lane(capacity.threads, capacity.waiting)
+        # Slow questions leave threads for what comes in.
+        self.questions = Lane(max(1, capacity.threads // 2), capacity.waiting)
+        self.streams = Lane(max(1, capacity.threads // 4), STREAMS)
         self.memory = Memory(capacity.memory)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,9 +84,13 @@ class Front:
             answer.headers.append((b"x-request-id", call.request_id.encode()))
             if not body.is_complete:
                 answer.headers.append((b"connection", b"close"))
-            await answers.send_answer(answer, exchange, self.threads)
+            with self.streams if answer.is_pulled else nullcontext():
+                await answers.send_answer(answer, exchange, self.threads, self.streams)
         except (ClientGone, ClientStuck):
             call.is_cut = True
+        except Problem as problem:  # of an iterator half-way, which knows what it is
+            call.is_cut = True
+            logger.warning("The answer to %s %s broke off: %s", call.method, call.path, problem.detail)
         except Exception:  # of an iterator half-way; nobody else would tell
             call.is_cut = True
             logger.exception("The answer to %s %s broke off", call.method, call.path)
@@ -82,12 +99,14 @@ class Front:
         """Return what is answered, a refusal as well."""
         if scope["path"] == "/healthz":
             return answers.of_probe()
+        lane = self.questions if is_question(scope) else self.posts
         try:
-            self.refuse_too_many()
+            if lane.is_full:
+                raise Overloaded
             content = await body.read()
-            self.refuse_too_many()
             metrics.BODY_BYTES.inc(len(content))
-            return await self.threads.run(contextvars.copy_context(), partial(self.ask_django, scope, content, now()))
+            with lane:
+                return await self.quick(scope, content) or await self.ask_django(scope, content, lane)
         except Problem as problem:
             body.share.close()
             if isinstance(problem, Overloaded):
@@ -100,15 +119,20 @@ class Front:
         finally:
             body.share.close()
 
-    def ask_django(self, scope: Scope, body: bytes, since: float) -> Answer:
-        """Run Django, in a thread; refuse a request that has waited for it for longer than its client may wait."""
-        if now() - since > self.patience:
+    async def ask_django(self, scope: Scope, content: bytes, lane: Lane) -> Answer:
+        """Run Django in a thread. Raises `Overloaded`, for one stream too many as well."""
+        context = contextvars.copy_context()
+        ask = partial(answers.of_django, self.app, scope, content)
+        answer = await self.threads.run(lane, context, ask, patience=self.patience)
+        if answer.is_pulled and self.streams.is_full:
+            await self.threads.run(lane, context, answer.stream.close)
             raise Overloaded
-        return answers.of_django(self.app, scope, body)
+        return answer
 
-    def refuse_too_many(self) -> None:
-        if self.threads.is_full:
-            raise Overloaded
+
+def is_question(scope: Scope) -> bool:
+    """Tell whether a request reads: all but probes, which others wait for, and what comes in."""
+    return scope["method"] in {"GET", "HEAD", "OPTIONS"} and scope["path"] not in {"/readyz", "/metrics"}
 
 
 async def live(receive: Receive, send: Send) -> None:

@@ -68,7 +68,8 @@ class Body:
                 if share.moved > limits.BODY_BYTES:
                     raise too_large("body", limits.BODY_BYTES)
                 parts.append(part)
-                deadline.reschedule(self.patience + min(clock(), begun + share.moved / RATE))
+                if not self.is_complete:
+                    deadline.reschedule(self.patience + min(clock(), begun + share.moved / RATE))
         finally:
             share.deadline = None
         return b"".join(parts) if len(parts) > 1 else parts[0]

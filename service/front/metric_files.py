@@ -6,9 +6,11 @@ up. Import this before prometheus_client, which chooses by a variable of the env
 
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 
 import psutil
+from prometheus_client import values
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -24,6 +26,8 @@ def share(folder: Path) -> None:
         if not psutil.pid_exists(int(gauge.stem.rpartition("_")[2])):
             gauge.unlink(missing_ok=True)
     os.environ[FOLDER] = str(own)
+    # This process forks no more: to ask for its number at each count would be a system call each.
+    values.ValueClass = values.MultiProcessValue(cache(os.getpid))  # type: ignore[no-untyped-call]
 
 
 def identity(process: int) -> str:

@@ -7,38 +7,73 @@ from contextvars import Context
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from service.front.memory import Overloaded
+
 T = TypeVar("T")
 Job = tuple[asyncio.Future[Any], Context, Callable[[], Any]]
 
 
-class Threads:
-    """``count`` threads, and room for ``waiting`` jobs beyond those that they run.
+class Lane:
+    """Requests of one kind: ``threads`` of them are run at once at the most, and ``waiting`` more have a place."""
 
-    A third of the cost of concurrent.futures, on the path of every request. Used from one event loop.
-    """
-
-    def __init__(self, count: int, waiting: int) -> None:
-        self.count = count
-        self.limit = count + waiting
-        self.pending = 0
-        self.jobs: SimpleQueue[Job] = SimpleQueue()
-        self.started = False
+    def __init__(self, threads: int, waiting: int) -> None:
+        self.gate = asyncio.Semaphore(threads)
+        self.places = threads + waiting
 
     @property
     def is_full(self) -> bool:
-        return self.pending >= self.limit
+        return self.places <= 0
 
-    async def run(self, context: Context, function: Callable[[], T]) -> T:
-        """Call ``function`` in one of the threads, and return what it returns or raise what it raises."""
-        if not self.started:  # not before, since a fork would leave them behind
-            self.start()
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.pending += 1
+    def __enter__(self) -> None:
+        """Take a place. Raises `Overloaded` when there is none."""
+        if self.is_full:
+            raise Overloaded
+        self.places -= 1
+
+    def __exit__(self, *_error: object) -> None:
+        self.places += 1
+
+
+class Threads:
+    """``count`` threads; what they are to do waits in the event loop that this is used from.
+
+    A third of the cost of concurrent.futures, on the path of every request.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.free = asyncio.Semaphore(count)
+        self.jobs: SimpleQueue[Job] = SimpleQueue()
+        self.started = False
+
+    async def run(self, lane: Lane, context: Context, function: Callable[[], T], *, patience: float | None = None) -> T:
+        """Call ``function`` in one of the threads, and return what it returns or raise what it raises.
+
+        Raises `Overloaded` if none is free for it within ``patience`` seconds.
+        """
+        await self.turn(lane, patience)
         try:
+            future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
             self.jobs.put((future, context, function))
             return await future
         finally:
-            self.pending -= 1
+            self.free.release()
+            lane.gate.release()
+
+    async def turn(self, lane: Lane, patience: float | None) -> None:
+        """Wait for a thread that nobody uses."""
+        if not self.started:  # not before, since a fork would leave them behind
+            self.start()
+        try:
+            async with asyncio.timeout(patience):
+                await lane.gate.acquire()
+                try:
+                    await self.free.acquire()
+                except BaseException:
+                    lane.gate.release()
+                    raise
+        except TimeoutError:
+            raise Overloaded from None
 
     def start(self) -> None:
         self.started = True

@@ -1,8 +1,8 @@
 """Take in events: check each, store the good ones, tell of the others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,7 +10,6 @@ import msgspec
 from service.api import inspection, limits
 from service.api.inspection import Fault, RefusedError, printable
 from service.events import operations as events
-from service.events import shared_commits
 from service.events.operations import Row
 from service.ingest import wire
 
@@ -34,15 +33,31 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[Error]
 
 
-SMALL = 64 * 1024  # bytes of events that share a commit with others'; of more, a commit is no great part
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events as they were read: by their places those that may be stored, and why the others can't."""
+
+    documents: Sequence[bytes]
+    rows: dict[int, Row]
+    errors: list[Error]
+
+    def receipt(self, stored: Collection[str], unstorable: Collection[Row] = ()) -> Receipt:
+        """Return what became of them, when the ids in ``stored`` were new."""
+        errors = self.errors + [
+            error(index, self.documents[index], Fault("", "unstorable", "Postgres can't hold this event."))
+            for index, row in self.rows.items()
+            if row in unstorable
+        ]
+        return Receipt(
+            accepted=len(stored),
+            duplicates=len(self.documents) - len(stored) - len(errors),
+            rejected=len(errors),
+            errors=sorted(errors, key=lambda each: each.index),
+        )
 
 
-def accept(project_id: int, documents: Sequence[bytes], now: datetime, *, dry_run: bool = False) -> Receipt:
-    """Store the events in ``documents`` that are good; committed on return.
-
-    One statement for all of them, in one commit. Those already stored count as duplicates. With ``dry_run``, tell
-    what would become of them now, and store nothing.
-    """
+def read(documents: Sequence[bytes], now: datetime) -> Batch:
+    """Check the events in ``documents``, as they may be at the time ``now``."""
     window = wire.Window.at(now)
     rows: dict[int, Row] = {}
     errors: list[Error] = []
@@ -51,24 +66,17 @@ def accept(project_id: int, documents: Sequence[bytes], now: datetime, *, dry_ru
             rows[index] = wire.row(raw, window)
         except RefusedError as refusal:
             errors.append(error(index, raw, refusal.fault))
-    stored, unstorable = writer(documents, dry_run)(project_id, list(rows.values()))
-    errors += [
-        error(index, documents[index], Fault("", "unstorable", "Postgres can't hold this event."))
-        for index, row in rows.items()
-        if row in unstorable
-    ]
-    return Receipt(
-        accepted=len(stored),
-        duplicates=len(documents) - len(stored) - len(errors),
-        rejected=len(errors),
-        errors=sorted(errors, key=lambda each: each.index),
-    )
+    return Batch(documents, rows, errors)
 
 
-def writer(documents: Sequence[bytes], dry_run: bool) -> Callable[[int, Sequence[Row]], tuple[set[str], set[Row]]]:
-    if dry_run:
-        return partial(events.store_each, store=events.would_store)
-    return shared_commits.store if sum(map(len, documents)) <= SMALL else events.store_each
+def store(project_id: int, batch: Batch, *, dry_run: bool = False) -> Receipt:
+    """Store the events of ``batch`` that are good; committed on return.
+
+    One statement for all of them, in one commit. Those already stored count as duplicates. With ``dry_run``, tell
+    what would become of them now, and store nothing.
+    """
+    write = events.would_store if dry_run else events.store
+    return batch.receipt(*events.store_each(project_id, [*batch.rows.values()], write))
 
 
 def error(index: int, raw: bytes, fault: Fault) -> Error:

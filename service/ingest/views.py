@@ -74,7 +74,8 @@ class EventsView(EventListView):
         check_parameters(request.query_params, (DRY_RUN.name,))
         dry_run = is_set(request.query_params, DRY_RUN.name)
         posted = document.read(request._request)
-        receipt = operations.accept(project_of(request), posted.events, timezone.now(), dry_run=dry_run)
+        batch = operations.read(posted.events, timezone.now())
+        receipt = operations.store(project_of(request), batch, dry_run=dry_run)
         if not dry_run:
             metrics.count_events(receipt.accepted, receipt.duplicates, receipt.rejected)
         return Response(receipt, status=batch_status(receipt) if posted.is_batch else single_status(receipt))

@@ -62,12 +62,15 @@ def create_key(
 
 def note_use(key: Key) -> None:
     """Record that ``key`` was used, at most once a minute: one UPDATE then, nothing otherwise."""
-    now = timezone.now()
-    stale = now - LAST_USE_PRECISION
-    if key.last_used_at is None or key.last_used_at < stale:
-        unseen = Q(last_used_at=None) | Q(last_used_at__lt=stale)
+    if not is_use_noted(key):
+        now = timezone.now()
+        unseen = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USE_PRECISION)
         Key.objects.filter(unseen, pk=key.pk).update(last_used_at=now)
         key.last_used_at = now
+
+
+def is_use_noted(key: Key) -> bool:
+    return key.last_used_at is not None and key.last_used_at >= timezone.now() - LAST_USE_PRECISION
 
 
 @transaction.atomic

@@ -5,6 +5,7 @@ a hundredth of the quota at a time, so that it asks seldom, and never are more r
 A process that few ask may end the minute with some of its last lease unused.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -13,8 +14,6 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from rest_framework.request import Request
-from rest_framework.throttling import BaseThrottle
 
 from service.api.problems import Problem
 from service.projects.models import Key
@@ -80,19 +79,28 @@ _lock = threading.Lock()
 
 
 def allow(key_id: int, quota: int) -> Allowance:
-    """Count a request of a key. Runs a statement for each lease, a hundred times a minute at most."""
-    while True:
-        with _lock:
-            lease = _leases.get(key_id)
-            if lease is not None and lease.quota == quota and (seconds := lease.end - time.monotonic()) > 0:
-                if lease.unused:
-                    lease.unused -= 1
-                    return allowance(lease, seconds, is_granted=True)
-                if not lease.left_to_others:
-                    return allowance(lease, seconds, is_granted=False)
+    """Count a request of a key.
+
+    Runs a statement for each lease, of which all processes together get a hundred a minute at most, and one more when
+    it finds the quota used up.
+    """
+    while (told := allow_at_once(key_id, quota)) is None:
         fresh = take_lease(key_id, quota)
         with _lock:
             _leases[key_id] = joined(_leases.get(key_id), fresh)
+    return told
+
+
+def allow_at_once(key_id: int, quota: int) -> Allowance | None:
+    """Count a request of a key without asking Postgres; where a lease is to be taken, return None and count nothing."""
+    with _lock:
+        lease = _leases.get(key_id)
+        if lease is None or lease.quota != quota or (seconds := lease.end - time.monotonic()) <= 0:
+            return None
+        if lease.unused:
+            lease.unused -= 1
+            return allowance(lease, seconds, is_granted=True)
+        return None if lease.left_to_others else allowance(lease, seconds, is_granted=False)
 
 
 def allowance(lease: Lease, seconds: float, *, is_granted: bool) -> Allowance:
@@ -107,7 +115,7 @@ def allowance(lease: Lease, seconds: float, *, is_granted: bool) -> Allowance:
 def take_lease(key_id: int, quota: int) -> Lease:
     begun = time.monotonic()  # before Postgres looks at its clock, so that the lease ends no later than the minute
     with connection.cursor() as cursor:
-        share = max(1, quota // SHARES)
+        share = math.ceil(quota / SHARES)
         cursor.execute(LEASE, {"key": key_id, "quota": quota, "share": share, "window": WINDOW})
         granted, taken, seconds_left = cursor.fetchone()
     return Lease(quota=quota, end=begun + seconds_left, unused=granted, left_to_others=max(0, quota - taken))
@@ -127,25 +135,23 @@ def quota_of(key: Key) -> int:
     return settings.RATE_LIMIT if key.rate_limit is None else key.rate_limit
 
 
-class KeyThrottle(BaseThrottle):
-    """Raise `RateLimited` for a key beyond its quota, and note what its answers tell of it."""
-
-    def allow_request(self, request: Request, view: object) -> bool:
-        key: object = request.auth
-        if isinstance(key, Key) and (quota := quota_of(key)):
-            told = allow(key.pk, quota)
-            request._request.META[NOTED] = told
-            if not told.is_granted:
-                raise RateLimited(
-                    "rate_limited",
-                    f"The key {key.prefix}… may make {quota} requests a minute. Send it again in {told.seconds} s.",
-                    headers={"Retry-After": str(told.seconds)},
-                )
-        return True
+def count(request: HttpRequest, key: Key) -> None:
+    """Count ``request``, and note what its answer tells of it. Raises `RateLimited` for a key beyond its quota."""
+    quota = quota_of(key)
+    if not quota:
+        return
+    told = allow(key.pk, quota)
+    request.META[NOTED] = told
+    if not told.is_granted:
+        raise RateLimited(
+            "rate_limited",
+            f"The key {key.prefix}… may make {quota} requests a minute. Send it again in {told.seconds} s.",
+            headers={"Retry-After": str(told.seconds)},
+        )
 
 
 class RateLimitMiddleware:
-    """Tell what a key may still do, on each of its answers."""
+    """Tell what a key may still do, on the answer to each request that was counted."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -417,13 +417,41 @@ def test_children_and_composite_keys_are_told(facts: Arrived) -> None:
     assert updated["count"] == 1
 
 
+def test_what_is_left_out_of_a_change_that_is_too_large_is_named() -> None:
+    large = {str(number): "x" * 150 for number in range(1000)}
+    told = {"changes": {"blob": [None, large], "status": ["new", "paid"]}, "fields": {"note": "n", "more": large}}
+
+    fitted = msgspec.json.decode(payload.encoded(told | {"diff_source": "loaded"}))
+
+    assert fitted == {
+        "changes": {"status": ["new", "paid"]},
+        "fields": {"note": "n", "more": large},
+        "diff_source": "loaded",
+        "truncated": True,
+        "left_out": ["changes.blob"],
+    }
+
+
+def test_where_only_texts_were_cut_nothing_is_left_out() -> None:
+    fitted = msgspec.json.decode(payload.encoded({"fields": {"note": "n" * 300_000}}))
+
+    assert fitted == {"fields": {"note": "n" * 200 + "…"}, "truncated": True, "left_out": []}
+
+
+@pytest.mark.parametrize("holder", ["fields", "rows", "other"])
+def test_names_of_what_is_left_out_find_room(holder: str) -> None:
+    told = {holder: {f"{number}{'é' * 5_000}": "x" for number in range(200)}, "n" * 300_000: 1}
+
+    assert len(payload.encoded(told)) <= payload.DATA
+
+
 def test_many_large_rows_lose_their_values_and_not_what_counts(facts: Arrived) -> None:
     Note.objects.bulk_create(Note(text=f"{number}" + "x" * 90) for number in range(1000))
     rows = {str(number): "x" * 150 for number in range(2000)}
 
     fitted = msgspec.json.decode(payload.encoded({"count": 1000, "pks": [1], "rows": rows}))
 
-    assert fitted == {"count": 1000, "pks": [1], "truncated": True}
+    assert fitted == {"count": 1000, "pks": [1], "truncated": True, "left_out": ["rows"]}
     assert only(facts)["count"] == 1000
     assert only(facts)["complete"] is False
 

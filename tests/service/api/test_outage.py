@@ -13,10 +13,16 @@ from typing import Any
 import psycopg
 import pytest
 import urllib3
+from django.db import connection
+from django.db.backends.signals import connection_created
+from django.utils import timezone
 
+from service.events import operations
 from service.launch.postgres import EmbeddedPostgres
+from service.projects.models import Project
+from service.settings import database
 from tests import live
-from tests.service.cast import EVENTS, PROBLEM, event, uuid7
+from tests.service.cast import EVENTS, PROBLEM, Api, event, problem, uuid7
 
 OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "16MB"}
 FEW = {"max_connections": "20"}
@@ -80,6 +86,76 @@ def test_an_outage_is_told_and_survived(server: EmbeddedPostgres, tmp_path: Path
     assert after == [201, *[200] * 7]
     assert sorted(listed) == sorted([first["id"], second["id"]])
     assert (ready.status, ready.json()["status"]) == (200, "ok")
+
+
+def test_connections_that_ended_unseen_are_made_anew(
+    server: EmbeddedPostgres, tmp_path: Path, django_db_setup: None
+) -> None:
+    """As after a restart or a failover, with key and quota remembered, so that nothing else asks Postgres before."""
+    manage(server, "migrate", "-v0")
+    key = manage(server, "create_key", "shop", "--scopes", "events:write", "--create")
+    large = [event(data="x" * 10_000) for _ in range(9)]
+    first, second = event(), event()
+    with live.service(tmp_path / "log", DATABASE_URL=server.dsn) as url:
+        call = Caller(url, key)
+        statuses = []
+        for body, address in [(first, EVENTS), (second, EVENTS), (large, EVENTS), (second, f"{EVENTS}?dry_run=true")]:
+            assert {call("POST", EVENTS, each).status for each in 4 * [first, large]} <= {200, 201}
+            with psycopg.connect(server.dsn, autocommit=True) as admin:
+                admin.execute(END_OTHERS)
+            statuses.append([call("POST", address, body).status for _ in range(4)])
+
+    assert statuses == [[200] * 4, [201, 200, 200, 200], [200] * 4, [200] * 4]
+
+
+@pytest.fixture
+def held(transactional_db: None) -> Iterator[dict[str, Any]]:
+    """Return an event that a transaction of somebody else's has stored and doesn't commit."""
+    whole = event()
+    with psycopg.connect(live.database_address()) as other:
+        document = json.dumps([{**whole, "occurred_at": str(timezone.now())}])
+        other.execute("SELECT store_events(%s, %s)", [Project.objects.get().pk, document])
+        yield whole
+        other.rollback()
+
+
+def test_a_statement_that_waits_too_long_is_ended_and_told_as_an_outage(
+    api: Api, held: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "LONGEST", 0.2)
+    connection.close()
+    connection_created.connect(operations.end_late_statements)
+    try:
+        answer = api.send(held)
+    finally:
+        connection_created.disconnect(operations.end_late_statements)
+        connection.close()
+
+    problem(answer, 503, "database_unavailable")
+    assert api.send(event()).status_code == 201
+
+
+@pytest.mark.parametrize(("given", "limit"), [("", "30s"), ("?options=-cstatement_timeout%3D7s", "7s")])
+def test_a_web_process_lets_no_statement_wait_without_end(given: str, limit: str, django_db_setup: None) -> None:
+    program = (
+        "import service.asgi; from django.db import connection; cursor = connection.cursor(); "
+        "cursor.execute('SHOW statement_timeout'); print(cursor.fetchone()[0])"
+    )
+    own = {"DATABASE_URL": os.environ["DATABASE_URL"] + given.replace("?", "&"), "SECRET_KEY": "tests"}
+
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=live.ROOT, env=os.environ | own, check=True, capture_output=True, text=True
+    )
+
+    assert run.stdout.strip() == limit
+
+
+def test_how_long_a_kept_connection_is_waited_for_is_set_unless_told() -> None:
+    usual = database("postgresql://user@host/name")["OPTIONS"]
+    told = database("postgresql://user@host/name?tcp_user_timeout=1000&keepalives=0")["OPTIONS"]
+
+    assert (usual["tcp_user_timeout"], usual["connect_timeout"]) == (5000, 3)
+    assert told == usual | {"tcp_user_timeout": "1000", "keepalives": "0"}
 
 
 @pytest.fixture

@@ -104,11 +104,41 @@ def test_the_problems_of_one_kind_have_one_type_and_title(api: Api) -> None:
 
 
 def test_a_problem_says_what_it_is_in_plain_utf_8(api: Api) -> None:
-    answer = api.get(f"{EVENTS}?gr%C3%B6%C3%9Fe%ED%A0%80=1")
+    answer = api.get(f"{EVENTS}?gr%C3%B6%C3%9Fe=1")
 
-    document = problem(answer, 400, "unknown_parameter")
-    assert document["errors"][0]["field"].startswith("größe")
+    problem(answer, 400, "unknown_parameter", "größe")
     assert answer.headers["Content-Type"] == PROBLEM
+
+
+@pytest.mark.parametrize("address", [EVENTS, f"{EVENTS}export/", "/api/v1/meta/", "/api/v1/schema/", "/admin/login/"])
+@pytest.mark.parametrize("query", ["type=a%ED%A0%80b", "data.%FF=1", "%FF", "q=%E2%82", "type=\xff"])
+def test_a_query_string_that_is_not_utf_8_is_refused(query: str, address: str, api: Api) -> None:
+    answer = api.client.get(address, QUERY_STRING=query)
+
+    assert "UTF-8" in problem(answer, 400, "bad_request")["detail"]
+
+
+@pytest.mark.parametrize("count", [1_000, 1_001])
+def test_a_thousand_parameters_are_looked_at_and_no_more(
+    count: int, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = api.get(f"{EVENTS}?{'&'.join(['tpye=1'] * count)}")
+
+    if count == 1_000:
+        problem(answer, 400, "unknown_parameter", "tpye")
+    else:
+        assert "1000 query parameters" in problem(answer, 400, "bad_request")["detail"]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("address", ["/api/v1/schema/", "/api/v1/docs/"])
+@pytest.mark.parametrize("query", ["lang=de", "version=2", "example=fresh"])
+def test_the_documentation_ignores_no_parameter_either(query: str, address: str, client: Client) -> None:
+    problem(client.get(f"{address}?{query}"), 400, "unknown_parameter", query.partition("=")[0])
+
+
+def test_examples_are_fresh_or_those_of_the_file(client: Client) -> None:
+    problem(client.get("/api/v1/schema/?examples=old"), 400, "invalid_parameter", "examples")
 
 
 def test_a_page_that_a_browser_asks_for_is_not_cut_off_by_the_api(client: Client, db: None) -> None:

@@ -1,5 +1,6 @@
 """``GET events/{id}/chain/``: causes and effects, over projects, and never more than the key may read."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -11,7 +12,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
+from service.api import limits
 from service.events import chain as chains
 from service.events import operations as events
 from service.events.operations import Row
@@ -198,11 +201,25 @@ def test_of_two_events_with_one_id_a_cause_is_that_of_the_same_project(project: 
     (shared,) = stored(project, row())
     stored(neighbour, row(id=shared))
     (mine,), (theirs,) = stored(project, row(shared)), stored(neighbour, row(shared))
+    (joined,) = stored(project, row(theirs))
     wide = reader(project, neighbour)
 
     assert told(chain(wide, shared)) == [(0, shared), (1, mine)]
-    assert told(chain(wide, theirs)) == [(-1, shared), (0, theirs)]
-    assert [node["project"] for node in chain(wide, theirs)["events"]] == ["neighbour", "neighbour"]
+    assert told(chain(wide, theirs)) == [(-1, shared), (0, theirs), (1, joined)]
+    assert [node["project"] for node in chain(wide, theirs)["events"]] == ["neighbour", "neighbour", "shop"]
+
+
+def test_a_chain_that_only_further_projects_have_is_not_found(project: Project, neighbour: Project) -> None:
+    (root,) = stored(neighbour, row())
+    (effect,) = stored(neighbour, row(root))
+    wide = reader(project, neighbour)
+    nothing = problem(wide.get(f"{EVENTS}{uuid7()}/chain/"), 404, "not_found")
+
+    for asked in (root, effect):
+        assert problem(wide.get(f"{EVENTS}{asked}/chain/"), 404, "not_found").keys() == nothing.keys()
+    (beside,) = stored(project, row(root))
+    assert told(chain(wide, root)) == [(0, root), (1, effect), (1, beside)]
+    problem(wide.get(f"{EVENTS}{effect}/chain/"), 404, "not_found")
 
 
 def test_what_a_key_may_not_read_changes_nothing_in_its_answer(project: Project, neighbour: Project) -> None:
@@ -269,7 +286,8 @@ def modelled(made: Sequence[Made], projects: Sequence[int], asked: int) -> list[
             yield from below(effect, depth + 1)
 
     causes = [(-place, up.project, up.id) for place, up in enumerate(above) if place]
-    return [*reversed(causes), *below(start, 0)]
+    whole = [*reversed(causes), *below(start, 0)]
+    return whole if projects[0] in {project for _, project, _ in whole} else None
 
 
 made_events = st.lists(
@@ -308,3 +326,65 @@ def test_a_chain_is_that_of_a_plain_model(
     told_of = [(node["depth"], names[node["project"]], ids.index(node["event"]["id"])) for node in found["events"]]
     assert told_of == wanted
     assert not found["truncated"]
+
+
+ROOM = 1_000  # bytes, of which causes may take half
+SIZES = [0, 0, 10, 100, 400, 700, 1_500]
+
+
+@bounded(60)
+@given(
+    causes=st.lists(st.sampled_from(SIZES), max_size=4),
+    own=st.sampled_from(SIZES),
+    effects=st.lists(st.tuples(st.integers(0, 8), st.sampled_from(SIZES)), max_size=8),
+)
+def test_large_events_are_left_out_of_a_chain_that_says_where_they_are(
+    db: None, causes: list[int], own: int, effects: list[tuple[int, int]]
+) -> None:
+    project = Project.objects.create(name=f"p{Project.objects.count()}")
+    api = reader(project)
+    above: list[str] = []
+    for size in causes:
+        above += stored(project, large_row(size, *above[-1:]))
+    tree = stored(project, large_row(own, *above[-1:]))
+    for cause, size in effects:
+        tree += stored(project, large_row(size, tree[cause % len(tree)]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        whole = chain(api, tree[0])
+        patch.setattr(limits, "PAGE_BYTES", ROOM)
+        found = chain(api, tree[0])
+
+    shown = [node["event"] for node in found["events"]]
+    seen = {each["id"] for each in shown}
+    left_out = [node["event"] for node in whole["events"] if node["event"]["id"] not in seen]
+    assert [node["event"] for node in whole["events"] if node["event"]["id"] in seen] == shown
+    assert sum(bytes_of(each) for each in shown if each["id"] != tree[0]) <= ROOM
+    assert left_out == [] or sum(map(bytes_of, [node["event"] for node in whole["events"]])) > ROOM / 2
+    below = {each["causationid"] for each in left_out if each["id"] in tree}
+    first = {shown[0]["id"]} if any(each["id"] in above for each in left_out) else set()
+    assert set(found["continue_at"]) == below & seen | first
+    assert {node["event"]["id"] for node in found["events"] if node["truncated"]} == set(found["continue_at"])
+    assert found["truncated"] == bool(left_out)
+
+
+def large_row(size: int, *cause: str) -> Row:
+    return row(*cause, data=Raw(json.dumps("x" * size).encode())) if size else row(*cause)
+
+
+def bytes_of(told: Any) -> int:
+    return len(json.dumps(told["data"])) if "data" in told else 0
+
+
+def test_from_the_deepest_of_large_events_its_effects_are_told_too(
+    api: Api, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAGE_BYTES", ROOM)
+    ids = stored(project, large_row(200))
+    for _ in range(9):
+        ids += stored(project, large_row(200, ids[-1]))
+
+    found = chain(api, ids[5])
+
+    assert told(found) == [(-2, ids[3]), (-1, ids[4]), (0, ids[5]), (1, ids[6])]
+    assert found["continue_at"] == [ids[3], ids[6]]

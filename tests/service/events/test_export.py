@@ -16,11 +16,13 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
+from service.api.pagination import Towards
 from service.events import export
 from service.events.conditions import Criteria
 from service.events.models import Event
 from service.events.queries import QueryTimeout
-from service.projects.models import Project
+from service.projects import remembered
+from service.projects.models import Key, Project
 from tests.service.cast import Api, event, problem, uuid7
 
 EXPORT = "/api/v1/events/export/"
@@ -31,6 +33,10 @@ SELECT %s, overlay(overlay(md5(n::text)::uuid::text PLACING left(%s, 13) FROM 1)
   FROM generate_series(1, %s) AS n
 """
 NDJSON = export.FORMATS["ndjson"]
+
+
+def exported(project: Project, towards: Towards = "lt") -> Iterator[bytes]:
+    return export.chunks(project.id, Criteria(), towards, NDJSON, lambda: True)
 
 
 def lines(answer: Any) -> list[dict[str, Any]]:
@@ -171,7 +177,7 @@ def test_each_page_may_be_written_in_another_thread(
     transactional_db: None, project: Project, small_pages: None
 ) -> None:
     fill(project, 10)
-    chunks = export.chunks(project.id, Criteria(), "lt", NDJSON)
+    chunks = exported(project)
     written: list[bytes] = []
 
     def advance() -> None:
@@ -189,7 +195,7 @@ def test_each_page_may_be_written_in_another_thread(
 def test_nothing_is_held_between_pages(transactional_db: None, project: Project, small_pages: None) -> None:
     fill(project, 10)
 
-    chunks = export.chunks(project.id, Criteria(), "lt", NDJSON)
+    chunks = exported(project)
     next(chunks)
 
     assert connection.get_autocommit()
@@ -206,7 +212,7 @@ def test_a_fault_in_the_middle_is_raised(api: Api, small_pages: None, monkeypatc
     next(content)
 
     def fail(*_: object) -> None:
-        raise QueryTimeout
+        raise QueryTimeout("Ask for less.")
 
     monkeypatch.setattr(export, "page", fail)
 
@@ -214,11 +220,26 @@ def test_a_fault_in_the_middle_is_raised(api: Api, small_pages: None, monkeypatc
         list(content)
 
 
+def test_a_key_that_was_revoked_reads_no_further_page(
+    api: Api, project: Project, small_pages: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "SECONDS", 0)
+    api.send([event() for _ in range(7)])
+    content = api.get(EXPORT).streaming_content
+    assert len(next(content).splitlines()) == 3
+    assert len(next(content).splitlines()) == 3
+
+    Key.objects.filter(project=project).update(revoked_at=timezone.now())
+
+    with pytest.raises(export.KeyEnded):
+        next(content)
+
+
 def peak(project: Project) -> int:
     """Return how many bytes an export takes at the most at once."""
     tracemalloc.start()
     try:
-        for _ in export.chunks(project.id, Criteria(), "gt", NDJSON):
+        for _ in exported(project, "gt"):
             pass
         return tracemalloc.get_traced_memory()[1]
     finally:

@@ -38,6 +38,7 @@ WORDS = [
     "a b",
     "a\n",
     "👋",
+    "\ufffd",
     "ß",
     "null",
 ]

@@ -128,6 +128,35 @@ def test_what_was_rolled_back_is_no_history_and_can_be_asked_for(api: Api) -> No
     assert {each["id"] for each in history(api)} == {fact["id"], plain["id"]}
     assert {each["id"] for each in history(api, query="?outcome=rolledback")} == {tried["id"], tried_many["id"]}
     assert {each["id"] for each in history(api, query="?outcome=committed")} == {fact["id"]}
+    assert {each["id"] for each in history(api, query="?q=outcome:rolledback")} == {tried["id"], tried_many["id"]}
+    assert {each["id"] for each in history(api, query="?q=-outcome:committed")} == {
+        *(plain["id"], tried["id"], tried_many["id"])
+    }
+    assert {each["id"] for each in history(api, query="?q=-action:created")} == {plain["id"]}
+
+
+def test_signals_without_an_action_are_told_but_not_those_before_something_happened(api: Api) -> None:
+    about = {"sender": "shop.Order", "subject": "shop.Order/42", "data": {"op": "add", "changes": {"n": [1, 2]}}}
+    paid = event(id=next_id(), type="shop.signals.order_paid", **about)
+    silent = [
+        event(id=next_id(), type=f"django.db.models.signals.{name}", **about)
+        for name in ("pre_save", "pre_delete", "pre_init", "post_init")
+    ]
+    api.send([paid, *silent])
+
+    (found,) = history(api)
+
+    assert found["id"] == paid["id"]
+    assert not {"action", "changes", "relation"} & found.keys()
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(3, {"count": 3}), (None, {"count": None}), ("many", {}), (1.5, {}), (True, {}), ([], {})]
+)
+def test_the_count_of_a_call_is_told_if_it_is_one(count: Any, told: Any, api: Api) -> None:
+    api.send([bulk("update", pks=[42], count=count, where={"id": 42}, values={"n": 1}, fields=["n"])])
+
+    assert history(api)[0]["call"] == {"where": {"id": 42}, **told}
 
 
 def test_filters_are_those_of_events(api: Api) -> None:

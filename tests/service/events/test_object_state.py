@@ -7,7 +7,7 @@ import pytest
 
 from service.events import objects, objects_where
 from tests.service.cast import Api, event, problem
-from tests.service.events.told import address, bulk, created, deleted, own, related, state, update, updated
+from tests.service.events.told import address, bulk, created, deleted, next_id, own, related, state, update, updated
 
 
 def codes(found: Any) -> list[str]:
@@ -234,12 +234,85 @@ def test_a_relation_cleared_of_what_isnt_told_is_known_from_then_on(api: Api) ->
 
 def test_what_was_cut_is_unknown(api: Api) -> None:
     api.send(
-        [created(text="whole", n=1), own("updated", changes={"text": ["whole", "long…"], "n": [1, 2]}, truncated=True)]
+        [
+            created(text="whole", n=1),
+            own("updated", changes={"text": ["whole", "long…"], "n": [1, 2]}, truncated=True, left_out=[]),
+        ]
     )
 
     found = state(api)
 
     assert (found["fields"], found["unknown"], codes(found)) == ({"id": 42, "n": 2}, ["text"], ["truncated"])
+
+
+@pytest.mark.parametrize(
+    ("left_out", "unknown", "reasons"),
+    [
+        (
+            {"left_out": ["changes.text", "fields.blob", "rows"]},
+            ["blob", "text"],
+            [("truncated", "blob"), ("truncated", "text")],
+        ),
+        ({}, [], [("truncated", None)]),
+        ({"left_out": ["changes"]}, [], [("truncated", None)]),
+        ({"left_out": "changes.text"}, [], [("truncated", None)]),
+        ({"left_out": []}, [], []),
+    ],
+)
+def test_what_was_left_out_is_unknown_and_all_is_where_it_isnt_named(
+    left_out: Any, unknown: list[str], reasons: Any, api: Api
+) -> None:
+    api.send([created(text="old"), own("updated", fields={"note": "x"}, truncated=True, **left_out)])
+
+    found = state(api)
+
+    assert found["unknown"] == unknown
+    assert [(each["code"], each["field"]) for each in found["reasons"]] == reasons
+    assert found["fields"].get("text") == (None if "text" in unknown else "old")
+    assert found["fields"]["note"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("data", "reasons"),
+    [
+        ({"changes": {"n": 2, "m": [1, 2]}}, [("value_not_told", "n")]),
+        ({"changes": {"n": [1, 2, 3]}}, [("value_not_told", "n")]),
+        ({"changes": [["n", 2]]}, [("value_not_told", None)]),
+        ({"fields": ["n"]}, [("value_not_told", None)]),
+        ({}, [("value_not_told", None)]),
+        ({"changes": {}}, []),
+        ({"fields": {"n": 1}}, []),
+    ],
+)
+def test_an_update_that_cant_be_read_leaves_nothing_certain(data: Any, reasons: Any, api: Api) -> None:
+    api.send([created(n=1), own("updated", **data)])
+
+    found = state(api)
+
+    assert [(each["code"], each["field"]) for each in found["reasons"]] == reasons
+    assert found["complete"] is not bool(reasons)
+
+
+def test_a_call_on_many_rows_that_tells_no_field_leaves_nothing_certain(api: Api) -> None:
+    api.send([created(n=1), bulk("update", pks=[42], count=1)])
+
+    assert codes(state(api)) == ["value_not_told"]
+
+
+def test_a_signal_of_a_projects_own_says_nothing_of_the_state(api: Api) -> None:
+    own_signal = event(
+        id=next_id(),
+        type="shop.signals.order_paid",
+        sender="shop.Order",
+        subject="shop.Order/42",
+        data={"op": "add", "field": "x", "pks": [1], "changes": {"n": [1, 9]}},
+    )
+    api.send([own_signal])
+    problem(api.get(f"{address()}state/"), 404, "not_found")
+
+    api.send([created(n=1), own_signal | {"id": next_id()}])
+
+    assert (state(api)["fields"]["n"], state(api)["relations"], state(api)["complete"]) == (1, [], True)
 
 
 def test_what_was_rolled_back_changed_nothing(api: Api) -> None:

@@ -1,5 +1,6 @@
 """The partitions of the event table: which months, made once, and exactly what is accepted fits in them."""
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -19,9 +20,10 @@ from service.events import ids, partitions, tasks
 from service.events.models import Event
 from service.ingest import operations as ingest
 from service.projects.models import Project
-from tests.service.cast import Api, event, problem, raw_event, uuid7
+from tests.service.cast import EVENTS, Api, event, problem, raw_event, uuid7
 from tests.service.properties import bounded
 
+UNSTORABLE = "0." + "0" * 17_000 + "1"
 MILLISECOND = timedelta(milliseconds=1)
 moments = st.timedeltas(timedelta(0), timedelta(days=157_000)).map(datetime(1971, 1, 1, tzinfo=UTC).__add__)
 
@@ -199,7 +201,7 @@ def test_an_id_at_the_edge_is_accepted_or_refused_exactly(
     milliseconds = (now - age - ids.EPOCH) // MILLISECOND
     edge = UUID(int=milliseconds << 80 | 7 << 76 | bits >> 62 << 64 | 2 << 62 | bits & (1 << 62) - 1)
 
-    receipt = ingest.accept(project.pk, [raw_event(id=f'"{edge}"')], now)
+    receipt = ingest.store(project.pk, ingest.read([raw_event(id=f'"{edge}"')], now))
 
     assert (receipt.accepted, receipt.rejected) == ((1, 0) if accepted else (0, 1))
     assert [error.code for error in receipt.errors] == ([] if accepted else ["id_out_of_range"])
@@ -222,15 +224,51 @@ def test_an_event_stands_in_the_partition_of_its_id(api: Api) -> None:
     assert rows("SELECT tableoid::regclass::text FROM event") == [(f"event_{moment:%Y_%m}",)]
 
 
-def test_events_without_a_partition_are_told_to_come_again(transactional_db: None, api: Api) -> None:
-    name = f"event_{timezone.now():%Y_%m}"
+@pytest.fixture
+def no_month(transactional_db: None) -> Iterator[None]:
+    """Take away the table of the current month."""
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP TABLE {name}")
-    try:
-        answer = api.send([event(), event(id=str(uuid7(timezone.now() - timedelta(days=40))))])
-    finally:
-        partitions.ensure(timezone.now())
+        cursor.execute(f"DROP TABLE event_{timezone.now():%Y_%m}")
+    yield
+    partitions.ensure(timezone.now())
+
+
+def earlier_event(**attributes: Any) -> dict[str, Any]:
+    return event(id=str(uuid7(timezone.now() - timedelta(days=40))), **attributes)
+
+
+@pytest.mark.parametrize(("earlier", "now"), [(0, 1), (1, 1), (30, 2)])
+def test_events_without_a_partition_are_told_to_come_again_and_the_others_are_stored(
+    earlier: int, now: int, no_month: None, api: Api
+) -> None:
+    good = [earlier_event() for _ in range(earlier)]
+    batch = [event(), *good, *[event() for _ in range(now - 1)]]
+
+    answers = [api.send(batch) for _ in range(2)]
+    stored = {str(each) for each in Event.objects.values_list("id", flat=True)}
+    partitions.ensure(timezone.now())
+    after = api.send(batch)
+
+    for answer in answers:
+        problem(answer, 503, "partition_missing")
+        assert int(answer.headers["Retry-After"]) > 0
+    assert stored == {each["id"] for each in good}
+    assert (after.json()["accepted"], after.json()["duplicates"]) == (now, earlier)
+
+
+def test_neither_an_event_that_cant_be_stored_nor_the_size_of_a_batch_keeps_the_others_from_it(
+    no_month: None, api: Api
+) -> None:
+    unstorable = raw_event(id=f'"{earlier_event()["id"]}"', data=UNSTORABLE)
+    good = [json.dumps(earlier_event(data="x" * 9_000)).encode() for _ in range(9)]
+    answer = api.send(b"[%s]" % b",".join([unstorable, *good[:4], raw_event(), *good[4:], unstorable]))
 
     problem(answer, 503, "partition_missing")
-    assert int(answer.headers["Retry-After"]) > 0
+    assert Event.objects.count() == 9
+
+
+def test_a_dry_run_tells_of_a_missing_partition(no_month: None, api: Api) -> None:
+    batch = json.dumps([event(), earlier_event()]).encode()
+
+    problem(api.call("POST", f"{EVENTS}?dry_run=true", batch, "application/json"), 503, "partition_missing")
     assert Event.objects.count() == 0

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -90,6 +91,7 @@ def nest(edge: str, depth: int) -> Any:
 @bounded(80)
 @given(sent=attributes, data=documents | nests, added=extensions, escaped=st.booleans())
 @example(sent={"source": "a", "type": "a"}, data={"\U0001f600": "\U0001f600\uffff"}, added={}, escaped=True)
+@example(sent={"source": "a", "type": "a"}, data=[1e19, 1e25, -1e300], added={}, escaped=True)
 @example(
     sent={"source": "a", "type": "a"}, data=[1e2, 1e-7, 1e23, 5e-324, -0.0, 2.5, 2**63 - 1], added={}, escaped=False
 )
@@ -99,10 +101,33 @@ def test_an_event_comes_back_as_it_was_sent(
     whole = event(**sent, **added, data=data)
 
     answer = api.send(json.dumps(whole, ensure_ascii=escaped).encode())
-    found = api.read(whole["id"]).json()
+    read = api.read(whole["id"]).content
+    found = json.loads(read)
+    again = api.send(read)
 
+    assert (again.status_code, again.json()["duplicates"]) == (200, 1), again.content
     assert answer.status_code == 201, answer.content
     assert same({name: found[name] for name in found.keys() - OURS - {"time"}}, whole)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *("9223372036854775807", "9223372036854775808.0", "-9223372036854775809e0", "1e25", "123456789012345678901e5"),
+        *("12345678901234567890.5", "1.7976931348623157e308", "1234567890123456789012345e280", "5e-324", "-1E-300"),
+    ],
+)
+def test_a_number_that_was_read_can_be_sent_on_and_stays_the_same(number: str, api: Api) -> None:
+    first, second = str(uuid7()), str(uuid7())
+
+    sent = api.send(raw_event(id=f'"{first}"', data=number))
+    read = api.read(first).content
+    sent_on = api.send(read.replace(first.encode(), second.encode()))
+    read_again = api.read(second).content
+
+    assert (sent.status_code, sent_on.status_code) == (201, 201), (sent.content, sent_on.content)
+    for content in (read, read_again):
+        assert json.loads(content, parse_int=Decimal, parse_float=Decimal)["data"] == Decimal(number)
 
 
 @pytest.mark.django_db(transaction=True)  # what Postgres can't hold ends a transaction, and so that of a test

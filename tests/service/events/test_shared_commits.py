@@ -1,185 +1,182 @@
-"""What threads store at once shares a commit, and the fault of one is no other's."""
+"""What many store at once shares a commit, and where that fails each is told to store alone."""
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 from django.utils import timezone
 from msgspec import Raw
 
 from service.events import operations, shared_commits
 from service.events.models import Arrival, Event
-from service.events.operations import NoPartition, Row
+from service.events.operations import Row
 from service.events.shared_commits import SharedCommits
 from service.projects.models import Project
-from tests.live import eventually
 from tests.service.cast import uuid7
 
 UNSTORABLE = Raw(b"0." + b"0" * 17_000 + b"1")
 pytestmark = pytest.mark.django_db(transaction=True)
+Posts = Sequence[tuple[Project, Sequence[Row]]]
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 def row(data: Raw | None = None, moment: datetime | None = None) -> Row:
     return Row(id=str(uuid7(moment)), type="a", source="/a", occurred_at=timezone.now(), data=data)
 
 
+def ids(rows: Sequence[Row]) -> set[str]:
+    return {row.id for row in rows}
+
+
 class Held:
     """Holds the first commit until it is let go, so that what comes meanwhile waits for the second."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, shared: SharedCommits, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shared = shared
         self.commits: list[dict[int, list[Row]]] = []
-        self.go = threading.Event()
-        self.failure: BaseException | None = None  # of the second commit
+        self.began, self.go = threading.Event(), threading.Event()
+        self.failure: Exception | None = None  # of the second commit
         self.store_all = operations.store_all
         monkeypatch.setattr(operations, "store_all", self.store)
-        self.shared = SharedCommits()
 
     def store(self, rows: Any) -> dict[int, set[str]]:
         self.commits.append(rows)
         if len(self.commits) == 1:
+            self.began.set()
             assert self.go.wait(30)
         if len(self.commits) == 2 and self.failure is not None:
             raise self.failure
         return self.store_all(rows)
 
-    def post(self, project: Project, rows: Sequence[Row]) -> Any:
-        try:
-            return self.shared.store(project.pk, rows)
-        finally:
-            connection.close()
+    async def together(self, posts: Posts) -> list[set[str] | None]:
+        """Post the first; post the others while that is committed; then let it go."""
+        (project, rows), *others = posts
+        futures = [self.shared.submit(project.pk, rows)]
+        await asyncio.to_thread(self.began.wait, 30)
+        futures += [self.shared.submit(project.pk, rows) for project, rows in others]
+        assert not any(future.done() for future in futures)
+        self.go.set()
+        return list(await asyncio.wait_for(asyncio.gather(*futures), 30))
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Held:
-    return Held(monkeypatch)
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[SharedCommits]:
+    shared = SharedCommits()
+    yield shared
+    monkeypatch.undo()
+    if shared.thread is not None:
+        monkeypatch.setattr(shared_commits, "store_together", disconnect)
+        asyncio.run(last(shared))
+
+
+async def last(shared: SharedCommits) -> None:
+    await asyncio.wait_for(shared.submit(0, []), 30)
+
+
+def disconnect(posts: Sequence[object]) -> list[set[str]]:
+    connection.close()
+    return [set() for _ in posts]
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(10) as pool:
-        yield pool
+def held(shared: SharedCommits, monkeypatch: pytest.MonkeyPatch) -> Held:
+    return Held(shared, monkeypatch)
 
 
-def together(held: Held, pool: ThreadPoolExecutor, first: Any, others: Sequence[Any]) -> list[Future[Any]]:
-    """Post ``first``; post ``others`` while it is committed, in this order; then let it go."""
-    futures = [pool.submit(held.post, *first)]
-    eventually(lambda: held.commits)
-    for number, other in enumerate(others, 1):
-        futures.append(pool.submit(held.post, *other))
-        eventually(lambda n=number: len(held.shared.waiting) == n)
-    held.go.set()
-    return futures
-
-
-def test_what_comes_during_a_commit_shares_the_next(
-    held: Held, pool: ThreadPoolExecutor, project: Project, neighbour: Project
-) -> None:
+def test_what_comes_during_a_commit_shares_the_next(held: Held, project: Project, neighbour: Project) -> None:
     rows = [[row()] for _ in range(7)]
     posts = [(project if number % 3 else neighbour, each) for number, each in enumerate(rows)]
 
-    futures = together(held, pool, posts[0], posts[1:])
+    stored = asyncio.run(held.together(posts))
 
-    assert [future.result(30) for future in futures] == [({each.id}, set()) for (each,) in rows]
+    assert stored == [ids(each) for each in rows]
     assert len(held.commits) == 2
     assert len({arrival.tx for arrival in Arrival.objects.all()}) == 2
-    stored = {(each.project_id, str(each.id)) for each in Event.objects.all()}
-    assert stored == {(project.pk, each.id) for project, (each,) in posts}
+    found = {(each.project_id, str(each.id)) for each in Event.objects.all()}
+    assert found == {(project.pk, each.id) for project, (each,) in posts}
 
 
 def test_an_event_that_many_send_at_once_is_new_to_the_first_of_them(
-    held: Held, pool: ThreadPoolExecutor, project: Project, neighbour: Project
+    held: Held, project: Project, neighbour: Project
 ) -> None:
     same = row()
     copies = [Row(id=same.id, type=str(number), source="/a", occurred_at=same.occurred_at) for number in range(4)]
     posts = [(project, [row()]), *((project, [copy]) for copy in copies), (neighbour, [same, same])]
 
-    futures = together(held, pool, posts[0], posts[1:])
+    stored = asyncio.run(held.together(posts))
 
-    assert [len(future.result(30)[0]) for future in futures] == [1, 1, 0, 0, 0, 1]
+    assert [len(each or ()) for each in stored] == [1, 1, 0, 0, 0, 1]
     assert Event.objects.get(project_id=project.pk, id=same.id).type == "0"
 
 
-@pytest.mark.parametrize("bad", [row(UNSTORABLE), row(moment=timezone.now() + timedelta(days=3000))])
-def test_the_fault_of_one_is_no_others(
-    bad: Row, held: Held, pool: ThreadPoolExecutor, project: Project, neighbour: Project
+@pytest.mark.parametrize("fault", ["unstorable", "no partition", "a lost connection", "a bug"])
+def test_where_it_fails_nothing_is_stored_and_each_is_told_to_store_alone(
+    fault: str, held: Held, project: Project, neighbour: Project
 ) -> None:
-    good = [row() for _ in range(4)]
-    posts = [(project, good[:1]), (neighbour, [bad]), (project, good[1:2]), (neighbour, good[2:3]), (project, good[3:])]
+    moment = timezone.now() + timedelta(days=3000) if fault == "no partition" else None
+    odd = row(UNSTORABLE if fault == "unstorable" else None, moment)
+    held.failure = {"a lost connection": OperationalError("gone"), "a bug": RuntimeError("a bug")}.get(fault)
+    first, *others = posts = [(project, [row()]), (neighbour, [odd]), (project, [row()]), (neighbour, [row()])]
 
-    futures = together(held, pool, posts[0], posts[1:])
-
-    results = [future.result(30) for place, future in enumerate(futures) if place != 1]
-    assert results == [({each.id}, set()) for each in good]
-    if bad.data is UNSTORABLE:
-        assert futures[1].result(30) == (set(), {bad})
-    else:
-        with pytest.raises(NoPartition):
-            futures[1].result(30)
-    assert Event.objects.count() == 4
+    assert asyncio.run(held.together(posts)) == [ids(first[1]), None, None, None]
+    assert {str(each.id) for each in Event.objects.all()} == ids(first[1])
+    assert asyncio.run(one(held.shared, project, others[1][1])) == ids(others[1][1])  # it goes on
 
 
-@pytest.mark.parametrize("failure", [OperationalError("gone"), RuntimeError("a bug"), SystemExit()])
-def test_a_leader_that_dies_takes_nobody_with_it(
-    failure: BaseException, held: Held, pool: ThreadPoolExecutor, project: Project
+async def one(shared: SharedCommits, project: Project, rows: Sequence[Row]) -> set[str] | None:
+    return await asyncio.wait_for(shared.submit(project.pk, rows), 30)
+
+
+def test_who_no_longer_waits_hinders_nobody(held: Held, project: Project) -> None:
+    rows = [row() for _ in range(3)]
+
+    async def run() -> set[str] | None:
+        futures = [held.shared.submit(project.pk, [each]) for each in rows]
+        await asyncio.to_thread(held.began.wait, 30)
+        futures[0].cancel()
+        futures[1].cancel()
+        held.go.set()
+        return await asyncio.wait_for(futures[2], 30)
+
+    assert asyncio.run(run()) == {rows[2].id}
+    assert Event.objects.count() == 3
+
+
+def test_many_posts_and_projects_store_each_event_once(
+    shared: SharedCommits, project: Project, neighbour: Project
 ) -> None:
-    held.failure = failure
-    rows = [[row()] for _ in range(4)]
-
-    futures = together(held, pool, (project, rows[0]), [(project, each) for each in rows[1:]])
-
-    outcomes: list[Callable[[], Any]] = [future.result for future in futures]
-    if not isinstance(failure, OperationalError):
-        with pytest.raises(type(failure)):
-            outcomes.pop(1)()
-        rows.pop(1)
-    assert [outcome() for outcome in outcomes] == [({each.id}, set()) for (each,) in rows]
-    assert held.shared.store(project.pk, [more := row()]) == ({more.id}, set())
-    assert not held.shared.is_led
-
-
-def test_nobody_returns_before_the_commit(held: Held, pool: ThreadPoolExecutor, project: Project) -> None:
-    future = pool.submit(held.post, project, [row()])
-    eventually(lambda: held.commits)
-
-    assert not future.done()
-    assert Event.objects.count() == 0
-    held.go.set()
-    future.result(30)
-    assert Event.objects.count() == 1
-
-
-def test_what_may_be_rolled_back_is_shared_with_nobody(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    shared = SharedCommits()
-    monkeypatch.setattr(shared, "join", pytest.fail)
-    with transaction.atomic():
-        stored, _ = shared.store(project.pk, [row()])
-        transaction.set_rollback(True)
-
-    assert len(stored) == 1
-    assert Event.objects.count() == 0
-
-
-def test_many_threads_and_projects_store_each_event_once(project: Project, neighbour: Project) -> None:
     rows = [row() for _ in range(150)]
     projects = [project.pk, neighbour.pk]
 
-    def run(number: int) -> list[tuple[int, str]]:
+    async def run(number: int) -> list[tuple[int, str]]:
         stored: list[tuple[int, str]] = []
-        order = rows[number * 10 :] + rows[: number * 10]
-        for each in order:
+        for each in rows[number * 10 :] + rows[: number * 10]:
             for project_id in projects[:: 1 if number % 2 else -1]:
-                new, refused = shared_commits.store(project_id, [each])
-                assert not refused
+                new = await shared.submit(project_id, [each])
+                assert new is not None
                 stored += [(project_id, event_id) for event_id in new]
-        connection.close()
         return stored
 
-    with ThreadPoolExecutor(8) as pool:
-        told = [each for stored in pool.map(run, range(8)) for each in stored]
+    async def run_all() -> list[list[tuple[int, str]]]:
+        return await asyncio.gather(*(run(number) for number in range(8)))
+
+    told = [each for stored in asyncio.run(run_all()) for each in stored]
 
     assert sorted(told) == sorted((project_id, each.id) for project_id in projects for each in rows)
     assert Event.objects.count() == 300
+
+
+def test_a_statement_takes_so_many_events_and_no_more(
+    held: Held, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_commits, "MOST", 3)
+    rows = [[row(), row()] for _ in range(6)]
+
+    stored = asyncio.run(held.together([(project, each) for each in rows]))
+
+    assert stored == [ids(each) for each in rows]
+    assert [len(commit[project.pk]) for commit in held.commits] == [2, 4, 4, 2]

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from service.events import grammar, queries
 from service.events.queries import QueryTimeout
-from tests.service.cast import Api, event, problem
+from tests.service.cast import Api, event, problem, uuid7
 
 
 @pytest.fixture
@@ -47,6 +47,33 @@ def test_a_list_that_takes_too_long_is_a_problem_that_says_how_to_narrow_it(
     assert "0.1 s" in document["detail"]
     assert "time__gte" in document["detail"]
     assert all(name in document["detail"] for name in grammar.indexed())
+
+
+@pytest.mark.parametrize(
+    ("address", "advice"),
+    [
+        ("objects/shop.Order/42/history/", "with time__gte and time__lt."),
+        ("objects/shop.Order/42/state/", "its history/ instead"),
+        (f"events/{uuid7()}/chain/", "GET events/?causationid="),
+    ],
+)
+def test_what_takes_no_filter_is_told_what_else_to_ask(
+    address: str, advice: str, api: Api, locked: None, settings: Any
+) -> None:
+    settings.QUERY_TIMEOUT = 0.1
+
+    detail = problem(api.get(f"/api/v1/{address}"), 400, "query_timeout")["detail"]
+
+    assert advice in detail
+    assert "index" not in detail
+
+
+def test_of_two_limits_the_outer_ones_advice_is_told(transactional_db: None, settings: Any) -> None:
+    settings.QUERY_TIMEOUT = 0.05
+
+    limits = queries.bounded("outer"), queries.bounded("inner")
+    with pytest.raises(QueryTimeout, match="outer"), limits[0], limits[1], connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [60])
 
 
 def test_the_limit_ends_with_the_statement(transactional_db: None, settings: Any) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg import sql
 
 from tests import live
 
@@ -11,10 +12,13 @@ BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' 
 
 
 @contextmanager
-def events_locked() -> Iterator[Callable[[int], bool]]:
-    """Keep Postgres from storing any event for as long as the block lasts; yield what tells whether so many wait."""
+def locked(table: str = "event") -> Iterator[Callable[[int], bool]]:
+    """Keep Postgres from reading or storing any event for as long as the block lasts, or from another table.
+
+    Yields what tells whether so many wait.
+    """
     address = live.database_address()
     with psycopg.connect(address) as holder, psycopg.connect(address, autocommit=True) as observer:
-        holder.execute("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
+        holder.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(table)))
         yield lambda count: observer.execute(BLOCKED).fetchone() == (count,)
         holder.rollback()

@@ -1,14 +1,16 @@
-"""The service with some more addresses, whose answers are streamed; what became of them is told at ``/state``."""
+"""The service with some more addresses: of long and of streamed answers; what became of these is told at ``/state``."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
-from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.urls import path
 
+from service.api.problems import Problem
 from service.urls import urlpatterns as own
 
 CHUNK = b"0123456789abcdef" * 4096
+LONG = 400 * CHUNK  # more than the kernel takes for a client that reads nothing
 STATE = {"pulled": 0, "closed": 0}
 
 
@@ -21,14 +23,14 @@ def chunks(count: int) -> Iterator[bytes]:
         STATE["closed"] += 1
 
 
-def failing() -> Iterator[bytes]:
-    yield from chunks(3)
-    raise ValueError("no more")
+def large() -> Iterator[bytes]:
+    for chunk in chunks(1_000_000):
+        yield 32 * chunk
 
 
-def timing_out() -> Iterator[bytes]:
+def failing(error: Exception) -> Iterator[bytes]:
     yield from chunks(3)
-    raise TimeoutError("of a query")
+    raise error
 
 
 async def ticks() -> AsyncIterator[bytes]:
@@ -53,8 +55,11 @@ urlpatterns = [
     *own,
     path("state", state),
     path("endless", lambda request: streamed(chunks(1_000_000))),
+    path("long", lambda request: HttpResponse(LONG)),
+    path("large", lambda request: streamed(large())),
     path("finite", lambda request: streamed(chunks(100))),
-    path("failing", lambda request: streamed(failing())),
-    path("timing-out", lambda request: streamed(timing_out())),
+    path("failing", lambda request: streamed(failing(ValueError("no more")))),
+    path("timing-out", lambda request: streamed(failing(TimeoutError("of a query")))),
+    path("ending", lambda request: streamed(failing(Problem("enough", "That was enough.")))),
     path("ticks", lambda request: streamed(ticks())),
 ]

@@ -13,7 +13,7 @@ from service.front import answers, connections
 from service.front.answers import Answer, ClientStuck, Exchange
 from service.front.connections import Cuts
 from service.front.memory import Memory, Share
-from service.front.threads import Threads
+from service.front.threads import Lane, Threads
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ def test_an_answer_is_held_until_the_server_took_the_last_of_it() -> None:
             scope={"client": ("127.0.0.1", 1)}, receive=asyncio.Event().wait, send=send, share=share, patience=0.1
         )
         try:
-            await answers.send_answer(answer, exchange, Threads(1, 0))
+            await answers.send_answer(answer, exchange, Threads(1), Lane(1, 0))
         except ClientStuck:
             end = f"stuck, {memory.held} held"
         else:

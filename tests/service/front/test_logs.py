@@ -12,7 +12,7 @@ import urllib3
 from tests import live
 from tests.service.cast import EVENTS, event
 from tests.service.front.conftest import Start
-from tests.service.front.locks import BLOCKED, events_locked
+from tests.service.front.locks import BLOCKED, locked
 from tests.service.front.sockets import connected, head, post, rest
 
 
@@ -108,7 +108,7 @@ def test_a_request_id_that_is_none_is_replaced(given: str, live_service: str, tr
 
 def test_what_fails_is_told_with_the_id_of_its_request(start: Start, key: str) -> None:
     service = start(LOG_FORMAT="json")
-    with ThreadPoolExecutor() as background, events_locked() as are_blocked:
+    with ThreadPoolExecutor() as background, locked() as are_blocked:
         asked = background.submit(ask, service, "POST", EVENTS, key, event(), X_Request_ID="failed")
         live.eventually(lambda: are_blocked(1))
         end_blocked_sessions()

@@ -19,7 +19,7 @@ from service.projects.models import Project, Scope
 from tests import live
 from tests.service.cast import EVENTS, Api, event, problem
 from tests.service.front.conftest import Start
-from tests.service.front.locks import events_locked
+from tests.service.front.locks import locked
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -85,7 +85,7 @@ def test_they_tell_of_all_processes_together(start: Start, key: str, admin: str)
 def test_refusals_of_the_front_are_counted(start: Start, admin: str, key: str) -> None:
     service = start(WEB_THREADS="1", WEB_WAITING="0")
     call = Caller(service.url)
-    with ThreadPoolExecutor() as background, events_locked() as are_blocked:
+    with ThreadPoolExecutor() as background, locked() as are_blocked:
         taken = background.submit(call, "POST", EVENTS, key, event())
         live.eventually(lambda: are_blocked(1))
         refused = [call("GET", EVENTS, key).status for _ in range(3)]

@@ -77,6 +77,29 @@ def test_a_stream_that_fails_does_not_look_complete_and_is_told(service: live.Se
     assert state(service)["closed"] == 1
 
 
+def test_a_stream_that_is_ended_for_a_reason_breaks_off_and_the_log_has_the_reason(service: live.Service) -> None:
+    with connected(service.url, 1) as (connection,):
+        connection.sendall(head("GET", "/ending", ""))
+
+        answer = rest(connection)
+
+    assert not answer.endswith(b"0\r\n\r\n")
+    live.eventually(lambda: "/ending broke off: That was enough." in service.log.read_text())
+    assert "Traceback" not in service.log.read_text()
+
+
+def test_what_readers_leave_of_streams_is_held_from_the_memory(start: Start) -> None:
+    service = start(DJANGO_SETTINGS_MODULE="tests.service.front.stream_settings", WEB_PATIENCE="60", WEB_MEMORY="8")
+    with connected(service.url, 8, receive_buffer=4096) as connections:
+        open_streams(connections[:4], "/large")  # a piece of each is 2 MiB
+        time.sleep(2.5)  # as long as nobody is called slow
+        assert state(service)["closed"] == 0
+
+        open_streams(connections[4:], "/large")
+
+        live.eventually(lambda: state(service)["closed"] == 4)
+
+
 def test_what_waits_for_its_own_time_needs_no_thread(service: live.Service) -> None:
     with connected(service.url, READERS) as connections:
         open_streams(connections, "/ticks")

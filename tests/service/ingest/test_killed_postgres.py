@@ -15,18 +15,24 @@ import psutil
 import psycopg
 import pytest
 import urllib3
+from django.db import connection
+from django.utils import timezone
 
+from service.events import operations
+from service.events.operations import Row
 from service.launch.postgres import EmbeddedPostgres
+from service.projects.models import Project
 from tests import live
-from tests.service.cast import EVENTS, event
+from tests.service.cast import EVENTS, event, uuid7
 
 # What a killed server has given to the system is kept, so fsync is of no account; what it has only acknowledged is not.
-OPTIONS = {"fsync": "off", "wal_writer_delay": "10s", "shared_buffers": "16MB"}
+OPTIONS = {"fsync": "off", "synchronous_commit": "off", "wal_writer_delay": "10s", "shared_buffers": "16MB"}
 SENDERS = 8
 
 
 @pytest.fixture
 def server() -> Iterator[EmbeddedPostgres]:
+    """Start a server whose transactions wait for no disk, unless they ask for it: as some are set up."""
     with tempfile.TemporaryDirectory(prefix="heliograph-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # root's server runs as another account
         with EmbeddedPostgres(Path(folder), OPTIONS) as postgres:
@@ -78,3 +84,17 @@ def test_what_was_acknowledged_outlives_a_killed_postgres(server: EmbeddedPostgr
         (statements,) = connection.execute("SELECT count(DISTINCT tx) FROM event_arrival").fetchone() or (0,)
     assert set(acknowledged) <= stored
     assert statements < len(stored)  # they did share commits
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"), [("off", "on"), ("local", "local"), ("on", "on"), ("remote_apply", "remote_apply")]
+)
+def test_events_are_committed_as_the_server_is_set_but_never_without_the_disk(
+    setting: str, meant: str, project: Project
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('synchronous_commit', %s, true)", [setting])
+        operations.store(project.pk, [Row(id=str(uuid7()), type="a", source="a", occurred_at=timezone.now())])
+        cursor.execute("SHOW synchronous_commit")
+
+        assert cursor.fetchone() == (meant,)

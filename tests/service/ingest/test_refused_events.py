@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
+from service.api import limits
 from service.events.models import Event
 from tests.service.cast import Api, event, problem, raw_event, uuid7
 from tests.service.properties import same
@@ -208,6 +210,34 @@ def test_a_storable_and_an_unstorable_item_of_one_id_are_each_told_of(transactio
     receipt = answer.json()
     assert (receipt["accepted"], receipt["duplicates"], receipt["rejected"]) == (1, 1, 1)
     assert [error["index"] for error in receipt["errors"]] == [1]
+
+
+# Numbers that Postgres writes out longer than they were sent, and how long that is.
+EXPONENTS = {"1e300": 301, "1E99": 100, "-1.5e-99": 103, "1.5E+099": 100, "1e-300": 302, "0e-99": 101, "1e30": 31}
+
+
+@pytest.mark.parametrize(("number", "length"), EXPONENTS.items())
+def test_an_event_whose_numbers_are_too_long_when_written_out_is_too_large(number: str, length: int, api: Api) -> None:
+    most = (limits.EVENT_BYTES - 400) // (length + 1)
+
+    kept = api.send(raw_event(data=f"[{','.join([number] * most)}]"))
+    refused = api.send(raw_event(data=f"[{','.join([number] * (most + 10))}]"))
+
+    assert kept.status_code == 201, kept.content
+    assert "written out" in problem(refused, 413, "event_too_large")["detail"]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT octet_length(replace(data::text, ' ', '')) FROM event")
+        (stored,) = cursor.fetchone()
+    assert limits.EVENT_BYTES - 400 - length <= stored <= limits.EVENT_BYTES
+    assert len(api.list().content) < limits.EVENT_BYTES + 1_000
+
+
+def test_of_a_batch_an_item_that_is_too_large_when_written_out_is_refused_alone(api: Api) -> None:
+    answer = api.send(b"[%s,%s]" % (raw_event(data=f"[{','.join(['1e99'] * 3_000)}]"), raw_event(data="[1e99]")))
+
+    assert answer.status_code == 207
+    (error,) = answer.json()["errors"]
+    assert (error["index"], error["code"], error["field"][:7]) == (0, "event_too_large", "data[25")
 
 
 @pytest.mark.parametrize(

@@ -116,11 +116,15 @@ def test_without_a_limit_no_answer_tells_of_one(api: Api, stranger: Api) -> None
     assert not [name for name in stranger.get(META).headers if name.startswith("RateLimit")]
 
 
-def test_a_refused_scope_counts_and_a_refused_key_does_not(reader: Api, api: Api) -> None:
+def test_a_refused_scope_counts_and_a_refused_key_does_not(writer: Api) -> None:
     Key.objects.update(rate_limit=2)
 
     assert within_one_minute(lambda: statuses(Api(key="hg_no"), 4)) == [401] * 4
-    assert within_one_minute(lambda: statuses(reader, 3)) == [200, 200, 429]
+    answers = within_one_minute(lambda: [writer.list() for _ in range(3)])
+    assert [answer.status_code for answer in answers] == [403, 403, 429]
+    assert [answer.headers["RateLimit"].partition(";t")[0] for answer in answers] == [
+        f'"key";r={left}' for left in (1, 0, 0)
+    ]
 
 
 def test_a_large_quota_is_leased_in_few_statements(api: Api, django_assert_max_num_queries: Any) -> None:
@@ -129,6 +133,19 @@ def test_a_large_quota_is_leased_in_few_statements(api: Api, django_assert_max_n
 
     with django_assert_max_num_queries(2):  # the key, and the next minute's lease, if it is late
         statuses(api, 50)
+
+
+@pytest.mark.parametrize("quota", [1, 99, 100, 101, 199, 200, 201, 1_050])
+def test_a_quota_is_leased_in_a_hundred_statements_at_the_most(quota: int, db: None) -> None:
+    def attempt() -> list[int]:
+        key = next(fresh)
+        return [ratelimit.take_lease(key, quota).unused for _ in range(ratelimit.SHARES + 1)]
+
+    fresh = itertools.count(1_000)
+
+    *leases, last = within_one_minute(attempt)
+
+    assert (sum(leases), last) == (quota, 0)
 
 
 def test_a_limit_that_is_raised_counts_at_once_for_what_was_used(db: None) -> None:
@@ -165,7 +182,7 @@ def two_services(transactional_db: None, tmp_path: Any) -> Iterator[list[str]]:
 
 
 def test_two_processes_let_through_exactly_the_quota(two_services: list[str], project: Project) -> None:
-    quota = 250  # leased by two
+    quota = 250  # leased by three
 
     def attempt() -> list[Any]:
         token = operations.create_key(project, [Scope.EVENTS_READ])
