@@ -17,7 +17,7 @@ def make() -> "Front":
     from django.conf import settings
     from django.db.backends.signals import connection_created
 
-    from service.front import connections, handler
+    from service.front import handler
 
     allow_many_connections()
     metric_files.share(settings.VAR_DIR / "metrics")
@@ -26,7 +26,6 @@ def make() -> "Front":
     from service.front.application import Capacity, Front
     from service.ingest import quick
 
-    connections.end_of_who_reads_nothing(settings.WEB_PATIENCE)
     connection_created.connect(operations.end_late_statements)
     capacity = Capacity(
         threads=settings.WEB_THREADS,

@@ -47,16 +47,17 @@ def shut_down(clients: set[Client]) -> None:
             return
 
 
-def end_of_who_reads_nothing(seconds: float) -> None:
-    """Have the kernel end each connection to come whose client takes nothing of what waits for it for ``seconds``.
+def end_of_who_reads_nothing(port: int, seconds: float) -> None:
+    """Have the kernel end each connection to ``port`` whose client takes nothing of what waits for it for ``seconds``.
 
-    It knows of what the server has taken from us and couldn't send, which nobody tells an application. Only Linux does.
+    It knows of what the server has taken from us and couldn't send, which nobody tells an application. A connection to
+    come has it of its listener. Only Linux can.
     """
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         for file in sockets():
-            with contextlib.suppress(OSError), copied(file) as listener:
-                if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+            with contextlib.suppress(OSError), copied(file) as own:  # closed meanwhile
+                if own.family in {socket.AF_INET, socket.AF_INET6} and own.getsockname()[1] == port:
+                    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 def sockets() -> list[int]:
