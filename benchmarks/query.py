@@ -83,6 +83,7 @@ def days(event: dict[str, Any], count: int) -> dict[str, str]:
     return {"time__gte": moment.isoformat(), "time__lt": (moment + timedelta(days=count)).isoformat()}
 
 
+RARE = "shop.signals.coupon_used"
 Question = Callable[[dict[str, Any]], str]
 # What is asked, given some event: with its goal in ms, or None.
 QUESTIONS: dict[str, tuple[Question, float | None]] = {
@@ -93,6 +94,11 @@ QUESTIONS: dict[str, tuple[Question, float | None]] = {
     "list actor": (lambda event: events(actor=event["actor"]), LIST),
     "list correlationid": (lambda event: events(correlationid=event["correlationid"]), LIST),
     "list traceid": (lambda event: events(traceid=event["correlationid"]), LIST),
+    "list causationid": (lambda event: events(causationid=event["causationid"]), LIST),
+    "list type__in": (lambda event: events(type__in=f"{event['type']},{RARE}"), LIST),
+    "list type__startswith": (lambda event: events(type__startswith="shop.signals."), LIST),
+    "list sender__in": (lambda event: events(sender__in=f"{event['sender']},shop.Nothing"), LIST),
+    "list actor__in": (lambda event: events(actor__in=f"{event['actor']},auth.User/0"), LIST),
     "list time range": (lambda event: events(**days(event, 1)), LIST),
     "list deep page": (lambda event: event["page"], LIST),
     "one event": (lambda event: f"{API}events/{event['id']}/", None),
@@ -133,7 +139,7 @@ def samples(asked: Asked, dsn: str) -> list[dict[str, Any]]:
     while len(found) < SAMPLES:
         until = start + (end - start) * rng.uniform(0.05, 1)
         _, page = asked.ask(events(time__lt=until.isoformat(), type="django.db.models.signals.post_save", page_size=50))
-        event = rng.choice([each for each in page["results"] if "actor" in each])
+        event = rng.choice([each for each in page["results"] if {"actor", "causationid"} <= each.keys()])
         _, around = asked.ask(events(time__lt=event["time"]))
         found.append(event | {"page": deep(around["next"])})
     return found

@@ -34,6 +34,11 @@ $$;
 CREATE FUNCTION bench_skewed(number bigint, salt int, below int) RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT floor(below * ((hashint8(number * 31 + salt) & 1048575) / 1048576.0::float) ^ 3)::int
 $$;
+-- As many keys of objects as a call that may name ``most`` rows happens to name.
+CREATE FUNCTION bench_keys(number bigint, most int, objects int) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT jsonb_agg(DISTINCT bench_skewed(number * 31 + place, 8, objects))
+    FROM generate_series(0, bench_skewed(number, 11, most)) AS place
+$$;
 """
 EVENTS = """
 INSERT INTO event
@@ -44,18 +49,20 @@ SELECT
         WHEN bench_skewed(number / 5, 5, 100) < 80 THEN '/shop/web'
         ELSE '/shop/admin'
     END,
-    CASE WHEN model THEN sender END,
+    CASE WHEN model OR bulk THEN sender END,
     CASE WHEN model THEN bench_skewed(number, 8, %(objects)s)::text END,
     CASE type
         WHEN 'django.db.models.signals.post_save' THEN (ARRAY['updated', 'created'])[1 + bench_skewed(number, 6, 2)]
         WHEN 'django.db.models.signals.post_delete' THEN 'deleted'
+        WHEN 'django.db.models.signals.m2m_changed' THEN 'added'
+        WHEN 'heliograph.update' THEN 'update'
     END,
     CASE WHEN number / 5 %% 5 > 0 THEN 'auth.User/' || bench_skewed(number / 5, 9, 5000) END,
     md5((number / 5)::text),
     CASE WHEN number %% 5 > 0 THEN bench_id(number - 1, %(total)s, %(start)s, %(days)s)::text END,
     md5((number / 5)::text)::uuid,
     emitter, number,
-    CASE WHEN model THEN
+    CASE WHEN model OR bulk THEN
         CASE WHEN bench_skewed(number / 5, 7, 100) < 90 THEN 'committed' ELSE 'rolledback' END
     END,
     -- One in a thousand tells of what was minutes before, one in a hundred thousand hours.
@@ -65,7 +72,16 @@ SELECT
         ELSE moment
     END,
     moment + interval '1 second',
-    CASE WHEN model THEN jsonb_build_object(
+    CASE WHEN relation THEN jsonb_build_object(
+        'field', 'tags', 'op', 'add', 'reverse', false, 'model', 'shop.Model' || bench_skewed(number, 10, 40),
+        'pks', bench_keys(number, 5, %(objects)s)
+    ) WHEN bulk THEN jsonb_build_object(
+        'operation', 'update', 'model', sender, 'values', jsonb_build_object('status', 'sent'),
+        'where', jsonb_build_object('status', 'paid'),
+        -- One in fifty names no rows.
+        'count', jsonb_array_length(bench_keys(number, 20, %(objects)s)),
+        'pks', CASE WHEN number %% 50 = 7 THEN 'null' ELSE bench_keys(number, 20, %(objects)s) END
+    ) WHEN model THEN jsonb_build_object(
         'changes', jsonb_build_object(
             'status', jsonb_build_array('new', (ARRAY['paid', 'sent', 'returned'])[1 + number %% 3]),
             'total', jsonb_build_array('19.90', (number %% 90)::text || '.90')
@@ -80,13 +96,14 @@ FROM (
             'django.db.models.signals.post_save', 'django.db.models.signals.post_save',
             'django.core.signals.request_finished', 'django.db.models.signals.post_delete', 'shop.signals.order_paid',
             'django.db.models.signals.m2m_changed', 'celery.signals.task_postrun', 'shop.signals.order_sent',
-            'shop.signals.stock_low', 'django.contrib.auth.signals.user_logged_in', 'shop.signals.coupon_used'
-        ])[1 + bench_skewed(number, 2, 11)] AS type,
+            'shop.signals.stock_low', 'heliograph.update', 'django.contrib.auth.signals.user_logged_in',
+            'shop.signals.coupon_used'
+        ])[1 + bench_skewed(number, 2, 12)] AS type,
         'shop.Model' || bench_skewed(number, 3, 40) AS sender
     FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS number
 ) AS made
 CROSS JOIN LATERAL (SELECT
-    type LIKE 'django.db%%' AS model,
+    type LIKE 'django.db%%' AS model, type = 'heliograph.update' AS bulk, type LIKE '%%m2m_changed' AS relation,
     -- Four processes, started anew each day.
     (substr(hash, 1, 12) || '7' || substr(hash, 13, 3) || 'a' || substr(hash, 16, 15))::uuid AS emitter
     FROM md5(project::text || date_trunc('day', moment, 'UTC')::text || number / 5 %% 4) AS hash
