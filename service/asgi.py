@@ -15,12 +15,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "service.settings")
 
 def make() -> "Front":
     from django.conf import settings
-    from django.core.wsgi import get_wsgi_application
     from django.db.backends.signals import connection_created
+
+    from service.front import handler
 
     allow_many_connections()
     metric_files.share(settings.VAR_DIR / "metrics")
-    app = get_wsgi_application()
+    app = handler.make()
     from service.events import operations
     from service.front.application import Capacity, Front
     from service.ingest import quick

@@ -9,8 +9,8 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http.response import HttpResponseBase
 
 from service.api.problems import Problem, encoded
-from service.front import connections
 from service.front.bodies import Receive
+from service.front.connections import cuts
 from service.front.environ import Scope, environ_of
 from service.front.memory import Share
 from service.front.threads import Lane, Threads
@@ -19,11 +19,15 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 PIECE = 64 * 1024
-WHOLE = 4 * PIECE  # what the server may hold of an answer that its client doesn't read
+QUEUE = 4  # messages that granian holds between us and what sends them
 
 
 class ClientGone(Exception):  # noqa: N818  # no error of ours
     """The client closed the connection: nobody waits for the rest of the answer."""
+
+
+class ClientStuck(Exception):  # noqa: N818  # no error of ours
+    """The client read nothing for as long as it may: its connection was broken off."""
 
 
 class Answer:
@@ -91,24 +95,25 @@ class Exchange(NamedTuple):
 
 
 async def send_answer(answer: Answer, exchange: Exchange, threads: Threads, lane: Lane) -> None:
-    """Send ``answer``. Raises `ClientGone`, or TimeoutError after breaking off the connection of who doesn't read."""
+    """Send ``answer``. Raises `ClientGone`, or `ClientStuck` after breaking off the connection of who doesn't read."""
     await exchange.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     if answer.stream is not None:
         await send_pieces(pulled(answer.stream, threads, lane, exchange.share), exchange)
-    elif len(answer.content) > WHOLE:
+    elif len(answer.content) > PIECE:
         await send_pieces(pieces_of(answer.content, exchange.share), exchange)
     else:
         await exchange.send({"type": "http.response.body", "body": answer.content})
 
 
 async def pieces_of(content: bytes, share: Share) -> AsyncGenerator[bytes]:
-    """Yield an answer that is large, and hold from the budget what is left of it."""
+    """Yield an answer that is large, and hold from the budget what is left of it, with what may be queued."""
     share.restart()
     share.hold(len(content))
     share.memory.make_room(share)
     for start in range(0, len(content), PIECE):
         yield content[start : start + PIECE]
-        share.give_back(min(PIECE, share.held))
+        if start >= QUEUE * PIECE:
+            share.give_back(min(PIECE, share.held))
 
 
 async def pulled(response: Any, threads: Threads, lane: Lane, share: Share) -> AsyncGenerator[bytes]:
@@ -123,7 +128,7 @@ async def pulled(response: Any, threads: Threads, lane: Lane, share: Share) -> A
                 yield part
         else:
             share.restart()
-            share.hold(WHOLE)  # about what the server keeps of it for a client that reads slowly
+            share.hold(QUEUE * PIECE)  # about what the server keeps of it for a client that reads slowly
             parts = iter(response)
             while piece := await threads.run(lane, context, lambda: next_piece(parts)):
                 share.hold(len(piece))
@@ -145,26 +150,36 @@ def next_piece(parts: Iterator[bytes]) -> bytes:
 
 
 async def send_pieces(pieces: AsyncGenerator[bytes], exchange: Exchange) -> None:
-    share, send = exchange.share, exchange.send
+    share = exchange.share
     gone = asyncio.ensure_future(disconnected(exchange.receive))
     try:
         async for piece in pieces:
-            async with asyncio.timeout(exchange.patience) as share.deadline:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            share.deadline = None
+            await send_piece(piece, exchange)
             share.moved += len(piece)
             if gone.done():
                 raise ClientGone
-        await send({"type": "http.response.body", "body": b""})
+        for _ in range(QUEUE):  # nothing, which there is room for when the last piece has left the queue
+            await send_piece(b"", exchange)
+        await exchange.send({"type": "http.response.body", "body": b""})
     except ClientGone:
         raise
     except BaseException:
-        connections.cut(exchange.scope)
+        await cuts.cut(exchange.scope)
         raise
     finally:
-        share.deadline = None
         gone.cancel()
         await pieces.aclose()
+
+
+async def send_piece(piece: bytes, exchange: Exchange) -> None:
+    share = exchange.share
+    try:
+        async with asyncio.timeout(exchange.patience) as share.deadline:
+            await exchange.send({"type": "http.response.body", "body": piece, "more_body": True})
+    except TimeoutError:
+        raise ClientStuck from None
+    finally:
+        share.deadline = None
 
 
 async def disconnected(receive: Receive) -> None:

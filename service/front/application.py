@@ -17,8 +17,8 @@ from django.core.handlers.wsgi import WSGIHandler
 from service.api import calls, metrics
 from service.api.calls import Call
 from service.api.problems import Problem, failure
-from service.front import answers
-from service.front.answers import Answer, ClientGone, Exchange, Send
+from service.front import answers, connections
+from service.front.answers import Answer, ClientGone, ClientStuck, Exchange, Send
 from service.front.bodies import Body, Receive
 from service.front.environ import Scope
 from service.front.memory import Memory, Overloaded, Share
@@ -57,11 +57,15 @@ class Front:
         self.questions = Lane(max(1, capacity.threads // 2), capacity.waiting)
         self.streams = Lane(max(1, capacity.threads // 4), STREAMS)
         self.memory = Memory(capacity.memory)
+        self.has_port = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await live(receive, send)
         elif scope["type"] == "http":
+            if not self.has_port:  # granian listens after it has asked whether we are ready
+                self.has_port = True
+                connections.end_of_who_reads_nothing(int(scope["server"][1]), self.patience)
             call = calls.begin(scope)
             share = Share(self.memory)
             metrics.IN_FLIGHT.inc()
@@ -86,7 +90,7 @@ class Front:
                 answer.headers.append((b"connection", b"close"))
             with self.streams if answer.is_pulled else nullcontext():
                 await answers.send_answer(answer, exchange, self.threads, self.streams)
-        except (ClientGone, TimeoutError):
+        except (ClientGone, ClientStuck):
             call.is_cut = True
         except Problem as problem:  # of an iterator half-way, which knows what it is
             call.is_cut = True

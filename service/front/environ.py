@@ -18,6 +18,7 @@ ALWAYS: dict[str, Any] = {
 }
 # The body is here whole: these tell how it came.
 OF_THE_WIRE = {b"content-length", b"transfer-encoding", b"expect"}
+SHORT = 64  # bytes of a name that is worth remembering
 
 
 def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
 def headers_of(scope: Scope) -> dict[str, str]:
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
-        name = name_of(raw_name)
+        name = known_name_of(raw_name) if len(raw_name) <= SHORT else name_of(raw_name)
         if name is None:
             continue
         value = raw_value.decode("latin-1")
@@ -52,10 +53,12 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return headers
 
 
-@lru_cache(maxsize=1024)
 def name_of(raw: bytes) -> str | None:
     """Return a header's name as WSGI has it; None for one to leave out. An underscore could pose as a hyphen."""
     if b"_" in raw or raw in OF_THE_WIRE:
         return None
     name = raw.decode("latin-1").upper().replace("-", "_")
     return name if name == "CONTENT_TYPE" else f"HTTP_{name}"
+
+
+known_name_of = lru_cache(maxsize=1024)(name_of)

@@ -32,7 +32,16 @@ def share(folder: Path) -> None:
 
 def identity(process: int) -> str:
     """Return a name that no later process gets, although it may get the same number."""
-    return f"{process}-{psutil.Process(process).create_time():.0f}"
+    return f"{process}-{start_of(process)}"
+
+
+def start_of(process: int) -> str:
+    """Return when ``process`` began: on Linux in ticks since boot, which stay the same when the clock is set."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_bytes()  # proc_pid_stat(5): starttime is the 22nd, comm the 2nd
+    except OSError:
+        return f"{psutil.Process(process).create_time():.0f}"
+    return stat.rpartition(b")")[2].split()[19].decode()
 
 
 def is_alive(name: str) -> bool:

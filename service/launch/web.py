@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from service.launch.errors import LaunchError
 
 CONNECTIONS = 4_000  # of each process
+BUFFER = 64 * 1024  # bytes of each connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ def command(address: Address, *, workers: int) -> list[str]:
         *(sys.executable, "-m", "granian", "--interface", "asgi", "--no-ws", "--loop", "uvloop"),
         # Waiting to see which of two versions it is, granian would wait for ever for who connects and says nothing.
         *("--http", "1"),
+        # What a head may hold, and what waits to be sent beyond the pieces that the front hands over.
+        *("--http1-buffer-size", str(BUFFER)),
         *("--host", address.host, "--port", str(address.port), "--workers", str(workers)),
         # Stuck connections count among these, for as long as the front lets them.
         *("--backlog", "2048", "--backpressure", str(CONNECTIONS)),

@@ -59,6 +59,7 @@ urlpatterns = [
     path("large", lambda request: streamed(large())),
     path("finite", lambda request: streamed(chunks(100))),
     path("failing", lambda request: streamed(failing(ValueError("no more")))),
+    path("timing-out", lambda request: streamed(failing(TimeoutError("of a query")))),
     path("ending", lambda request: streamed(failing(Problem("enough", "That was enough.")))),
     path("ticks", lambda request: streamed(ticks())),
 ]

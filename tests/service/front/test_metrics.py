@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
@@ -135,6 +136,15 @@ def test_files_of_ended_servers_and_processes_are_cleaned_at_start(tmp_path: Pat
     assert [folder.name for folder in tmp_path.iterdir()] == [own.name]
     # What an ended process counted was done; what it was about to do was not.
     assert {file.name for file in own.iterdir()} == {names[0], names[2]}
+
+
+def test_a_process_keeps_its_name_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = metric_files.identity(os.getpid())
+    begun = psutil.Process().create_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _process: begun + 3600)
+
+    assert metric_files.identity(os.getpid()) == before
+    assert metric_files.is_alive(before)
 
 
 def test_a_server_that_starts_anew_starts_from_nothing(start: Start, key: str, admin: str, tmp_path: Path) -> None:

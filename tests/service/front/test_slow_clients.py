@@ -14,7 +14,7 @@ import pytest
 
 from service.events.models import Event
 from tests import live
-from tests.service.cast import EVENTS, event, raw_event
+from tests.service.cast import EVENTS, Api, event, raw_event
 from tests.service.front.conftest import Start
 from tests.service.front.sockets import are_untouched, connected, first_bytes, head, post, rest
 from tests.service.front.streams import LONG
@@ -149,6 +149,20 @@ def test_who_does_not_read_loses_the_connection(start: Start, key: str) -> None:
 
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MEBIBYTE)
         assert len(begun + rest(connection)) < length_of(begun) == len(LONG)
+
+
+@pytest.mark.parametrize("size", [20_000, 200_000])
+def test_who_does_not_read_a_short_answer_loses_the_connection(start: Start, api: Api, key: str, size: int) -> None:
+    service = start(WEB_PATIENCE="1")
+    assert api.send([event(data="x" * size)]).status_code == 200
+    with connected(service.url, 5, receive_buffer=4096) as connections:
+        for connection in connections:
+            connection.sendall(head("GET", EVENTS, key))
+            assert first_bytes(connection).startswith(b"HTTP/1.1 200 ")
+
+        own = [connection.getsockname() for connection in connections]
+        # Without it, granian's patience for the next head would end them after 30 s: those that it could hand over.
+        live.eventually(lambda: not any(map(is_open, own)), 15)
 
 
 def is_open(address: object) -> bool:

@@ -63,14 +63,17 @@ def test_a_stream_is_closed_when_its_reader_leaves(service: live.Service) -> Non
     assert service.log.read_text() == ""
 
 
-def test_a_stream_that_fails_does_not_look_complete(service: live.Service) -> None:
+@pytest.mark.parametrize(
+    ("path", "error"), [("/failing", "ValueError: no more"), ("/timing-out", "TimeoutError: of a query")]
+)
+def test_a_stream_that_fails_does_not_look_complete_and_is_told(service: live.Service, path: str, error: str) -> None:
     with connected(service.url, 1) as (connection,):
-        connection.sendall(head("GET", "/failing", ""))
+        connection.sendall(head("GET", path, ""))
 
         answer = rest(connection)
 
     assert not answer.endswith(b"0\r\n\r\n")  # nor, perhaps, has it begun
-    live.eventually(lambda: "ValueError: no more" in service.log.read_text())
+    live.eventually(lambda: error in service.log.read_text())
     assert state(service)["closed"] == 1
 
 
