@@ -35,7 +35,8 @@ CREATE FUNCTION bench_skewed(number bigint, salt int, below int) RETURNS int LAN
     SELECT floor(below * ((hashint8(number * 31 + salt) & 1048575) / 1048576.0::float) ^ 3)::int
 $$;
 -- As many keys of objects as a call that may name ``most`` rows happens to name.
-CREATE FUNCTION bench_keys(number bigint, most int, objects int) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+CREATE FUNCTION bench_keys(number bigint, most int, objects int) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT jsonb_agg(DISTINCT bench_skewed(number * 31 + place, 8, objects))
     FROM generate_series(0, bench_skewed(number, 11, most)) AS place
 $$;
