@@ -13,19 +13,17 @@ from uuid import UUID
 
 from django.db import connection
 
-from service.events.models import Arrival
-
-KEPT = timedelta(hours=1)  # for which a tail that was cut off can go on where it was
-FORM = re.compile(r"([0-9]{1,18})-([0-9a-f]{32})-([0-9]{1,4})-([0-9]{1,11})")
+KEPT = timedelta(hours=1)  # at least, after it could be read: a tail that was cut off can go on where it was
+FORM = re.compile(r"([0-9]{1,18})-([0-9a-f]{32})-([0-9]{1,9})")
 NONE = UUID(int=0)
-MARGIN = timedelta(minutes=10)  # more than a transaction that stores events ever lasts, by `operations.LONGEST`
+MARKS = 0  # the project of none, whose arrivals tell until which transaction all could be read, at ``stored_at``
 
-NOW = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text, extract(epoch FROM now())::bigint"
+NOW = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 # What is still being written may yet come before what is written already, so nothing after it is read.
 SINCE = """
-    SELECT tx::text, id, ids, extract(epoch FROM stored_at)::bigint
+    SELECT tx::text, id, ids
     FROM (
-        SELECT tx, id, ids, stored_at, sum(cardinality(ids)) OVER (ORDER BY tx, id) - cardinality(ids) AS before
+        SELECT tx, id, ids, sum(cardinality(ids)) OVER (ORDER BY tx, id) - cardinality(ids) AS before
         FROM event_arrival
         WHERE project_id = %s AND (tx, id) >= (%s::xid8, %s) AND tx < pg_snapshot_xmin(pg_current_snapshot())
         ORDER BY tx, id
@@ -38,31 +36,50 @@ COUNT = """
     SELECT coalesce(sum(cardinality(ids)), 0) FROM event_arrival
     WHERE project_id = %s AND (tx, id) >= (%s::xid8, %s) AND tx < %s::xid8
 """
+# The first mark forgets nothing.
+MARK = """
+    INSERT INTO event_arrival (project_id, tx, id, ids, stored_at)
+    SELECT %(marks)s, mark.tx, %(none)s, '{}', %(moment)s
+    FROM (
+        SELECT pg_snapshot_xmin(pg_current_snapshot())
+        UNION ALL
+        SELECT '0'::xid8 WHERE NOT EXISTS (SELECT FROM event_arrival WHERE project_id = %(marks)s)
+    ) AS mark (tx)
+    ON CONFLICT DO NOTHING
+"""
+# A database that was restored from a dump counts its transactions anew, and may hold arrivals of some yet to come.
+FORGET = """
+    DELETE FROM event_arrival
+    WHERE tx >= pg_snapshot_xmax(pg_current_snapshot()) OR tx < (
+        SELECT tx FROM event_arrival
+        WHERE project_id = %s AND stored_at <= %s AND tx <= pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY tx DESC
+        LIMIT 1
+    )
+"""
+FORGOTTEN = """
+    SELECT tx::text FROM event_arrival
+    WHERE project_id = %s AND tx <= pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY tx
+    LIMIT 1
+"""
 
 
 class Place(NamedTuple):
-    """After the first ``number`` events of the arrival (``tx``, ``id``), which was ``time`` seconds after 1970."""
+    """After the first ``number`` events of the arrival (``tx``, ``id``)."""
 
     tx: int
     id: UUID
     number: int
-    time: int
 
     def __str__(self) -> str:
-        return f"{self.tx}-{self.id.hex}-{self.number}-{self.time}"
+        return f"{self.tx}-{self.id.hex}-{self.number}"
 
     @classmethod
     def read(cls, text: str) -> Self | None:
         """Return the place that ``text`` names; None for text that names none."""
         found = FORM.fullmatch(text)
-        return found and cls(int(found[1]), UUID(found[2]), int(found[3]), int(found[4]))
-
-    def is_kept(self, now: "Place") -> bool:
-        """Tell whether all that came between here and ``now`` is still there to be read.
-
-        Not in a database that was restored from a dump, which counts its transactions anew.
-        """
-        return self.tx <= now.tx and now.time - self.time < KEPT.total_seconds()
+        return found and cls(int(found[1]), UUID(found[2]), int(found[3]))
 
 
 class Arrived(NamedTuple):
@@ -76,8 +93,7 @@ def now() -> Place:
     """Return the place after all that can be read."""
     with connection.cursor() as cursor:
         cursor.execute(NOW)
-        tx, time = cursor.fetchone()
-        return Place(int(tx), NONE, 0, time)
+        return Place(int(cursor.fetchone()[0]), NONE, 0)
 
 
 def since(project_id: int, place: Place, limit: int) -> list[Arrived]:
@@ -87,21 +103,35 @@ def since(project_id: int, place: Place, limit: int) -> list[Arrived]:
         return list(islice(after(place, cursor.fetchall()), limit))
 
 
-def after(place: Place, rows: list[tuple[str, UUID, list[UUID], int]]) -> Iterator[Arrived]:
-    for tx, arrival, ids, time in rows:
+def after(place: Place, rows: list[tuple[str, UUID, list[UUID]]]) -> Iterator[Arrived]:
+    for tx, arrival, ids in rows:
         done = place.number if (int(tx), arrival) == place[:2] else 0
         for number, event_id in enumerate(ids[done:], done + 1):
-            yield Arrived(event_id, Place(int(tx), arrival, number, time))
+            yield Arrived(event_id, Place(int(tx), arrival, number))
 
 
 def count(project_id: int, first: Place, last: Place) -> int:
     """Return how many events came between two places, of which ``last`` is one of `now`."""
     with connection.cursor() as cursor:
         cursor.execute(COUNT, [project_id, str(first.tx), first.id, str(last.tx)])
-        return int(cursor.fetchone()[0]) - first.number
+        return max(0, int(cursor.fetchone()[0]) - first.number)
+
+
+def is_whole(place: Place) -> bool:
+    """Tell whether nothing that came after ``place`` is forgotten. Asked after reading, it holds of what was read."""
+    with connection.cursor() as cursor:
+        cursor.execute(FORGOTTEN, [MARKS])
+        found = cursor.fetchone()
+        return found is None or int(found[0]) <= place.tx
 
 
 def forget(moment: datetime) -> int:
-    """Delete what arrived long before ``moment``; return how many arrivals that were."""
-    long_before = moment - KEPT - MARGIN
-    return Arrival.objects.filter(stored_at__lt=long_before)._raw_delete("default")
+    """Delete what could be read for `KEPT` at ``moment``, by the marks of earlier calls; return how many rows.
+
+    Not by the time at which it was stored: any open transaction of the server holds up what can be read.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(FORGET, [MARKS, moment - KEPT])
+        forgotten = int(cursor.rowcount)
+        cursor.execute(MARK, {"marks": MARKS, "none": NONE, "moment": moment})
+        return forgotten

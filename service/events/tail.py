@@ -1,42 +1,47 @@
 """Follow a project's events as they come, as server-sent events (WHATWG HTML §9.2).
 
-One `Watch` a process reads what arrives, on one connection to Postgres, for all its tails; whether an event is a tail's
-is asked in Python. A tail is for who looks at it: what is more than that is left out, and said to be.
+One `Watch` a process has read what arrives, on one connection to Postgres, for all its tails. A tail is for who looks
+at it: what is more than that is left out, and said to be. One that was cut off goes on where it was, leaving out
+nothing, until it is up to date or has tried for long.
 """
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from time import monotonic
+from typing import TypeVar
 
-import msgspec
-from django.db import Error, close_old_connections
+from django.db import Error
 
 from service.api.problems import Unavailable
-from service.events import arrivals, queries
+from service.api.renderers import encoder
+from service.events import arrivals, looks
 from service.events.arrivals import Place
 from service.events.conditions import Criteria
-from service.events.models import Event
-from service.events.serializers import represent
+from service.events.looks import Look, message
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "text/event-stream"
 MOST = 1_000  # tails of a process
 TICK = 0.5  # seconds between two looks
-LOOKED_AT = 1_000  # events of a project in one look
-MATCHED = 50_000  # events times different criteria in one look, about 50 ms
-SHOWN = 100  # events of one tail in one look
 BEHIND = 4  # looks that a client may be late in reading
+HELD = 64 * 1024 * 1024  # bytes that wait for the clients of a process
+CATCH_UP = 120.0  # seconds in which a tail that was cut off leaves out nothing
 HEARTBEAT = 15.0  # seconds
 RETRY = 2_000  # milliseconds after which a client that was cut off comes back
 
 Result = TypeVar("Result")
 
-encode = msgspec.json.Encoder().encode
+
+@dataclass(slots=True)
+class Held:
+    """How many bytes wait for clients."""
+
+    size: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -49,24 +54,67 @@ class Tail:
     place: Place
     is_live: bool = True
     dropped: int = 0
-    written: "asyncio.Queue[bytes | None]" = field(default_factory=lambda: asyncio.Queue(BEHIND))
+    is_unsure: bool = False  # more may be dropped than is known
+    looked: float = 0.0
+    patience: float = field(default_factory=lambda: monotonic() + CATCH_UP)
+    held: Held = field(default_factory=Held)
+    sending: int = 0
+    written: "asyncio.Queue[Sequence[bytes] | None]" = field(default_factory=lambda: asyncio.Queue(BEHIND))
 
-    def show(self, seen: "Seen", found: "Found") -> None:
-        """Have these written, if the client reads; count what is left out."""
-        self.place, self.is_live = seen.end, self.is_live or seen.is_all
-        self.dropped += seen.left_out + found.number
-        if self.written.full():
+    @property
+    def is_full(self) -> bool:
+        return self.written.full() or self.held.size >= HELD
+
+    def show(self, look: "Look[Tail]") -> None:
+        """Have what was found written, if the client reads; else count it, or while catching up wait for the client."""
+        if self.is_full and not self.is_live:
             return
-        self.dropped -= len(found.newest)
-        told = [message(encode({"count": self.dropped}), event="dropped")] if self.dropped else []
-        self.dropped = 0
-        if told or found.newest:
-            self.written.put_nowait(b"".join([*told, *found.newest]))
+        found = look.found[self.criteria]
+        first = bisect_right(found, self.place, key=lambda each: each.place)
+        newest = [] if self.is_full else found[max(first, len(found) - looks.SHOWN) if self.is_live else first :]
+        self.dropped += look.left_out + len(found) - first - len(newest)
+        self.is_unsure = self.is_unsure or not look.is_whole
+        self.place, self.is_live = max(self.place, look.end), self.is_live or look.is_all
+        if not self.is_full:
+            self.write([*self.told(), *(each.text for each in newest)])
+
+    def told(self) -> list[bytes]:
+        """Return what says how many were left out since it was last said."""
+        if not self.dropped and not self.is_unsure:
+            return []
+        count = None if self.is_unsure else self.dropped
+        self.dropped, self.is_unsure = 0, False
+        return [message(encoder.encode({"count": count}), event="dropped")]
+
+    def write(self, texts: Sequence[bytes]) -> None:
+        if texts:
+            self.written.put_nowait(texts)
+            self.held.size += sum(map(len, texts))
+
+    async def read(self) -> Sequence[bytes] | None:
+        """Return what is to be sent next; None at the end. Silence is filled with a comment, and the place so far."""
+        self.let_go()
+        try:
+            texts = await asyncio.wait_for(self.written.get(), HEARTBEAT)
+        except TimeoutError:
+            if self.written.empty():
+                return [b":\n" + message(b"", place=self.place)]
+            texts = self.written.get_nowait()  # came just then, and the place is the one after it
+        self.sending = sum(map(len, texts or ()))
+        return texts
+
+    def let_go(self) -> None:
+        self.held.size -= self.sending
+        self.sending = 0
 
     def end(self) -> None:
-        while self.written.full():
-            self.written.get_nowait()
+        self.drain()
         self.written.put_nowait(None)
+
+    def drain(self) -> None:
+        self.let_go()
+        while not self.written.empty():
+            self.held.size -= sum(map(len, self.written.get_nowait() or ()))
 
 
 class TooManyTails(Unavailable):
@@ -74,35 +122,21 @@ class TooManyTails(Unavailable):
         super().__init__("too_many_tails", f"{MOST} tails are open here already. Come back later, or ask GET events/.")
 
 
-class Seen(NamedTuple):
-    """What came after a place: these events, up to ``end``; ``left_out`` is how many more weren't looked at."""
-
-    events: Sequence[tuple[Place, Event]]
-    end: Place
-    left_out: int
-    is_all: bool
-
-
-class Found(NamedTuple):
-    """What of it is a tail's: how many events, and the newest of them as messages."""
-
-    number: int
-    newest: Sequence[bytes]
-
-
 def begin(
     project_id: int, criteria: Criteria, *, after: Place | None, may_go_on: Callable[[], bool]
 ) -> AsyncGenerator[bytes]:
-    """Return the server-sent events from ``after`` on, or from now on where that is None or too long ago.
+    """Return the server-sent events from ``after`` on, or from now on where that is None or in another database.
 
     ``may_go_on`` is asked in a thread at each look. Raises `TooManyTails`.
     """
     if len(watch.tails) >= MOST:
         raise TooManyTails
     now = arrivals.now()
-    if after is not None and after.is_kept(now):
-        return watch.follow(Tail(project_id, criteria, may_go_on, after, is_live=False), is_cut_off=False)
-    return watch.follow(Tail(project_id, criteria, may_go_on, now), is_cut_off=after is not None)
+    if after is None or after.tx > now.tx:
+        tail = Tail(project_id, criteria, may_go_on, now, is_unsure=after is not None)
+    else:
+        tail = Tail(project_id, criteria, may_go_on, after, is_live=False)
+    return watch.follow(tail)
 
 
 class Watch:
@@ -110,21 +144,22 @@ class Watch:
 
     def __init__(self) -> None:
         self.tails: set[Tail] = set()
+        self.held = Held()
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "heliograph-tails")
 
-    async def follow(self, tail: Tail, *, is_cut_off: bool) -> AsyncGenerator[bytes]:
-        """Yield server-sent events until the tail may not go on; ``is_cut_off`` from what came before its place."""
-        yield f"retry: {RETRY}\n".encode() + message(b"", place=tail.place)
-        if is_cut_off:
-            yield message(b'{"count":null}', event="dropped")
+    async def follow(self, tail: Tail) -> AsyncGenerator[bytes]:
+        """Yield server-sent events until the tail may not go on."""
+        yield f"retry: {RETRY}\n".encode() + message(b"", place=tail.place) + b"".join(tail.told())
+        tail.held = self.held
         self._begin(tail)
         try:
-            while (text := await next_of(tail)) is not None:
-                yield text
+            while (texts := await tail.read()) is not None:
+                yield b"".join(texts)
             yield message(b"{}", event="end")
         finally:
             self.tails.discard(tail)
+            tail.drain()
 
     def _begin(self, tail: Tail) -> None:
         self.tails.add(tail)
@@ -142,72 +177,18 @@ class Watch:
             await asyncio.sleep(TICK)
 
     async def _look(self) -> None:
+        """Look once for each tail. What one look found is let go before the next is taken."""
         tails = list(self.tails)
-        ended, shown = await self._in_thread(lambda: look(tails))
-        for tail in ended:
+        for tail in await self._in_thread(lambda: looks.ended(tails)):
             tail.end()
-        for tail, seen, found in shown:
-            tail.show(seen, found)
+            self.tails.discard(tail)
+        taken = looks.take([tail for tail in tails if tail in self.tails])
+        while (look := await self._in_thread(lambda: next(taken, None))) is not None:
+            for tail in self.tails.intersection(look.tails):
+                tail.show(look)
 
     async def _in_thread(self, function: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
 
 watch = Watch()
-
-
-async def next_of(tail: Tail) -> bytes | None:
-    """Return what is to be written next; None at the end. Silence is filled with a comment, and the place so far."""
-    try:
-        return await asyncio.wait_for(tail.written.get(), HEARTBEAT)
-    except TimeoutError:
-        return b":\n" + message(b"", place=tail.place)
-
-
-def look(tails: Collection[Tail]) -> tuple[list[Tail], list[tuple[Tail, Seen, Found]]]:
-    """Return which tails may not go on, and what there is to show to the others."""
-    close_old_connections()
-    ended = [tail for tail in tails if not tail.may_go_on()]
-    groups = defaultdict(list)
-    for tail in set(tails).difference(ended):
-        groups[tail.project_id, tail.place, tail.is_live].append(tail)
-    now = arrivals.now()
-    shown = []
-    for (project_id, place, is_live), group in groups.items():
-        kinds = {tail.criteria for tail in group}
-        seen = see(project_id, place, now, min(LOOKED_AT, max(1, MATCHED // len(kinds))), is_live=is_live)
-        found = matched(seen, kinds)
-        shown += [(tail, seen, found[tail.criteria]) for tail in group]
-    return ended, shown
-
-
-def see(project_id: int, place: Place, now: Place, limit: int, *, is_live: bool) -> Seen:
-    """Read what came after ``place``. Who is live and has more than ``limit`` to look at goes on from ``now``."""
-    arrived = arrivals.since(project_id, place, limit)
-    last = arrived[-1].place if arrived else place
-    is_all = len(arrived) < limit
-    left_out = arrivals.count(project_id, last, now) if is_live and not is_all and last < now else 0
-    rows = queries.of_project(project_id).filter(id__in=[each.id for each in arrived])
-    events = {event.id: event for event in rows}
-    there = [(each.place, events[each.id]) for each in arrived if each.id in events]
-    return Seen(there, max(last, now) if is_all or left_out else last, left_out, is_all)
-
-
-def matched(seen: Seen, kinds: Collection[Criteria]) -> Mapping[Criteria, Found]:
-    texts: dict[Place, bytes] = {}
-    found = {}
-    for criteria in kinds:
-        mine = [(place, event) for place, event in seen.events if criteria.matches(event)]
-        for place, event in mine[-SHOWN:]:
-            if place not in texts:
-                texts[place] = message(encode(represent(event)), place=place)
-        found[criteria] = Found(len(mine), [texts[place] for place, _ in mine[-SHOWN:]])
-    return found
-
-
-def message(data: bytes, *, event: str = "", place: Place | None = None) -> bytes:
-    """Return one server-sent event; without ``data`` it only tells the client its place."""
-    lines = [f"event: {event}\n".encode()] if event else []
-    lines += [f"id: {place}\n".encode()] if place is not None else []
-    lines += [b"data: " + data + b"\n"] if data else []
-    return b"".join([*lines, b"\n"])

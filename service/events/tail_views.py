@@ -14,7 +14,7 @@ from service.projects.authentication import lasting, project_of
 from service.projects.models import Scope
 
 HEADER = "Last-Event-ID"
-PLACE = "1042-01a1f873c8a07c3ea1b25f0e6d3c9a41-1-1795252500"
+PLACE = "1042-01a1f873c8a07c3ea1b25f0e6d3c9a41-1"
 
 
 class TailView(APIView):
@@ -28,7 +28,9 @@ class TailView(APIView):
             "place as `id`. Send the last place as `Last-Event-ID` to go on from there, within an hour. An event "
             '`dropped` says how many more came than a tail shows or looks at, as `{"count": 12}`, with null for an '
             "unknown number: read those with `GET events/`. `end` says that the key may not read any more. Silence is "
-            "broken by a comment every 15 seconds. The filters are those of `GET events/`."
+            "broken by a comment every 15 seconds. The filters are those of `GET events/`.\n\nThe answer has no end, "
+            "so a page that shows whole answers can't show it. Ask in a terminal:\n\n"
+            "    curl -N -H 'Authorization: Bearer hg_…' https://…/api/v1/events/tail/"
         ),
         tags=["events"],
         parameters=[

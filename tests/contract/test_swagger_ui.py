@@ -38,7 +38,7 @@ class Visit:
         expect(self.operation("events_create")).to_be_visible()
 
     def operation(self, name: str) -> Locator:
-        return self.page.locator(f"#operations-{name.partition('_')[0]}-{name}")
+        return self.page.locator(f'[id^="operations-"][id$="-{name}"]')
 
     def authorize(self, key: str) -> None:
         self.page.get_by_role("button", name="Authorize", exact=True).click()
@@ -58,13 +58,14 @@ class Visit:
                 row.locator("select.examples-select-element").select_option("AnExample")
             else:
                 row.get_by_role("textbox").fill(value)
-        body = operation.locator("textarea.body-param__text")
-        sent = body.input_value() if body.count() else ""
+        written = operation.locator("textarea.body-param__text")
+        sent = written.input_value() if written.count() else ""
         operation.get_by_role("button", name="Execute").click()
         answer = operation.locator(".live-responses-table .response")
         expect(answer).to_be_visible()
         status = answer.locator(".response-col_status").inner_text().split()[0]
-        return Trial(sent=sent, status=status, body=answer.locator(".highlight-code code").first.inner_text())
+        body = answer.locator(".highlight-code code, a[download]").first.inner_text()
+        return Trial(sent=sent, status=status, body=body)
 
     def strangers(self) -> list[str]:
         """Return the addresses asked for that are not the service's. The page's own inline pictures are no requests."""
@@ -73,7 +74,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What was sent, empty where an operation takes no body, and what the page shows of the answer."""
+    """What was sent, empty where an operation takes no body, and what the page shows or offers of the answer."""
 
     sent: str
     status: str
@@ -149,6 +150,29 @@ def test_a_list_is_tried_out_with_the_examples_of_its_filters(visit: Visit, tena
     with_defaults = {"page_size", "ordering"}
     assert parse_qs(urlsplit(asked).query).keys() - with_defaults == {"sender", "changed", "time__gte", "q", "source"}
     assert visit.complaints == []
+
+
+def test_exports_and_statistics_are_tried_out(visit: Visit, tenant: Tenant) -> None:
+    visit.open_docs()
+    visit.authorize(tenant.key)
+    visit.try_out("events_create")
+
+    export, histogram, top, signals = (
+        visit.try_out(name) for name in ("events_export", "stats_histogram", "stats_top", "signals_list")
+    )
+
+    assert [each.status for each in (export, histogram, top, signals)] == ["200"] * 4
+    assert export.body == "Download file"
+    assert visit.complaints == []
+
+
+def test_the_page_says_how_to_follow_what_it_can_not_show(visit: Visit) -> None:
+    visit.open_docs()
+
+    tail = visit.operation("events_tail")
+    tail.locator(".opblock-summary-control").click()
+
+    expect(tail.get_by_text("curl -N")).to_be_visible()
 
 
 def test_a_filter_that_holds_for_nothing_lists_nothing(visit: Visit, tenant: Tenant) -> None:

@@ -88,20 +88,59 @@ def test_what_an_earlier_transaction_still_writes_isnt_passed_over(project: Proj
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "1-2-3-4", f"{'9' * 19}-{'0' * 32}-0-0", f"1-{'0' * 32}-0-0\n", f"\uff11-{'0' * 32}-0-0"]
+    "text", ["", "1", "1-2-3", f"{'9' * 19}-{'0' * 32}-0", f"1-{'0' * 32}-0\n", f"\uff11-{'0' * 32}-0"]
 )
 def test_what_names_no_place_is_none(text: str) -> None:
     assert Place.read(text) is None
 
 
-def test_what_arrived_long_ago_is_forgotten_and_said_to_be(project: Project) -> None:
+def test_a_place_in_an_arrival_of_many_is_read() -> None:
+    place = Place(1, UUID(int=7), 123_456)
+
+    assert Place.read(str(place)) == place
+
+
+def test_what_could_be_read_for_an_hour_is_forgotten_and_said_to_be(project: Project) -> None:
+    now = timezone.now()
+    arrivals.forget(now)
     start = arrivals.now()
     store(project, 3)
-    now = timezone.now()
+    arrivals.forget(now)
 
-    assert arrivals.forget(now + KEPT) == 0
-    assert start.is_kept(arrivals.now())
-    assert arrivals.forget(now + 2 * KEPT) == 1
-    assert not Arrival.objects.exists()
-    assert not start._replace(time=start.time - int(KEPT / timedelta(seconds=1))).is_kept(arrivals.now())
-    assert not start._replace(tx=start.tx + 1_000).is_kept(arrivals.now())  # of a database that was replaced
+    assert arrivals.forget(now + KEPT - timedelta(seconds=1)) == 0
+    assert arrivals.is_whole(start)
+    arrivals.forget(now + KEPT)
+    assert not Arrival.objects.filter(project_id=project.pk).exists()
+    assert not arrivals.is_whole(start)
+    assert arrivals.is_whole(arrivals.now())
+
+
+def test_the_first_call_forgets_nothing(project: Project) -> None:
+    start = arrivals.now()
+    store(project, 3)
+
+    arrivals.forget(timezone.now())
+
+    assert arrivals.is_whole(start)
+    assert len(arrivals.since(project.pk, start, 9)) == 3
+
+
+def test_arrivals_of_a_database_that_was_replaced_are_forgotten(project: Project) -> None:
+    start = arrivals.now()
+    with connection.cursor() as cursor:
+        for project_id in (project.pk, arrivals.MARKS):
+            cursor.execute(
+                "INSERT INTO event_arrival (project_id, tx, id, ids, stored_at) VALUES (%s, %s::xid8, %s, '{}', now())",
+                [project_id, str(start.tx + 1_000_000), uuid7()],
+            )
+
+    assert arrivals.is_whole(start)
+    assert arrivals.forget(timezone.now()) == 2
+
+
+def test_marks_do_not_pile_up(project: Project) -> None:
+    now = timezone.now()
+    for minutes in range(0, 300, 10):
+        arrivals.forget(now + timedelta(minutes=minutes))
+
+    assert Arrival.objects.count() <= KEPT / timedelta(minutes=10) + 1
