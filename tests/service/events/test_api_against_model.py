@@ -53,11 +53,16 @@ parts = st.sampled_from(PARTS)
 documents = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(parts, inner, max_size=3), max_leaves=5
 )
-told = st.fixed_dictionaries({}, optional={"changes": documents, "fields": documents, "a": documents})
+pairs = st.dictionaries(parts, st.lists(scalars, min_size=2, max_size=2), min_size=1, max_size=2)
+told = st.fixed_dictionaries({"changes": pairs | documents, "fields": documents}, optional={"a": documents})
 optional = {name: st.sampled_from(WORDS[name]) for name in WORDS if name not in {"type", "source", "object_id"}}
 attributes = st.fixed_dictionaries(
-    {"type": st.sampled_from(WORDS["type"]), "source": st.sampled_from(WORDS["source"])},
-    optional=optional | {"data": told | told | documents, "key": st.sampled_from(WORDS["object_id"])},
+    {
+        "type": st.sampled_from(WORDS["type"]),
+        "source": st.sampled_from(WORDS["source"]),
+        "data": st.one_of(told, told, told, documents),
+    },
+    optional=optional | {"key": st.sampled_from(WORDS["object_id"])},
 )
 
 
@@ -138,7 +143,7 @@ def questions(draw: st.DrawFn, sent: list[Event]) -> Question:
     near = draw(st.sampled_from(sent))
     names = draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True))
     terms = []
-    for name in draw(st.lists(st.sampled_from([*NAMES, "data", "", ""]), max_size=2)):
+    for name in draw(st.lists(st.sampled_from([*NAMES, "data", "data", "data", "changed", "", ""]), max_size=2)):
         terms.append(replace(draw(asks(near, name)), negated=draw(st.booleans())))
     return Question(
         parameters=[draw(asks(near, name)) for name in names],
