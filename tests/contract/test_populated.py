@@ -40,7 +40,7 @@ ASKED = {
 def sent() -> list[dict[str, Any]]:
     """Return events of each kind that an emitter tells, and such as nobody should."""
     first = told.created(status="new", total=19.9, note=None, tags=["a", {"b": 1}])
-    odd = [None, "many", 1.5, -1, True, [], {"a": [1]}]
+    odd: list[Any] = [None, "many", 1.5, -1, True, [], {"a": [1]}]
     strange = [
         *[told.bulk("update", pks=[42], where=value, count=value, values={"status": value}) for value in odd],
         *[told.bulk("update", pks=value, values=value, fields=value) for value in odd],
