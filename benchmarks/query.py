@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import psycopg
 import urllib3
@@ -141,14 +141,8 @@ def samples(asked: Asked, dsn: str) -> list[dict[str, Any]]:
         _, page = asked.ask(events(time__lt=until.isoformat(), type="django.db.models.signals.post_save", page_size=50))
         event = rng.choice([each for each in page["results"] if {"actor", "causationid"} <= each.keys()])
         _, around = asked.ask(events(time__lt=event["time"]))
-        found.append(event | {"page": deep(around["next"])})
+        found.append(event | {"page": around["next"]})
     return found
-
-
-def deep(link: str) -> str:
-    """Return the address of a link without its host, which is the server's own."""
-    parts = urlsplit(link)
-    return f"{parts.path}?{parts.query}"
 
 
 FOLD = """

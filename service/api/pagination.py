@@ -1,5 +1,6 @@
 """Pages by cursor over columns that are unique together: stable while rows arrive, and never a COUNT."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
@@ -18,7 +19,8 @@ from service.api import limits
 from service.api.parameters import BadParameter, choice, whole_number
 
 SALT = "heliograph.cursor"
-
+NOT_THE_QUESTION = {"cursor", "page_size"}
+DOTS = re.compile(r"(?<=/)\.{1,2}(?=/|$)")
 
 Towards = Literal["lt", "gt"]
 Lookup = Literal["lt", "lte", "gt", "gte"]
@@ -85,8 +87,9 @@ def salt(order: tuple[str, ...], question: str) -> str:
 class CursorPagination(BasePagination):
     """In the order of the columns of ``order``, unique together among the rows that are read; the greatest first.
 
-    A cursor is opaque and signed: a made-up one is refused rather than read, and so is one that was made for other
-    parameters, whose pages would not be those of one list.
+    A cursor is opaque and signed: a made-up one is refused rather than read, and so is one that was made for another
+    path or other parameters, whose pages would not be those of one list. Links have no scheme and host, which behind a
+    proxy would be others than the client knows, and could send its key in the clear.
     """
 
     parameters = frozenset({"cursor", "page_size"})
@@ -96,10 +99,9 @@ class CursorPagination(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         size = page_size(request)
         self.ahead = self.direction(request)
-        self.url = request.build_absolute_uri()
-        self.question = urlencode(
-            sorted((name, text) for name, text in request.query_params.items() if name not in {"cursor", "page_size"})
-        )
+        self.url = address(request)
+        asked = sorted((name, text) for name, text in request.query_params.items() if name not in NOT_THE_QUESTION)
+        self.question = f"{request.path}?{urlencode(asked)}"
         text = request.query_params.get("cursor")
         self.cursor = None if text is None else Cursor.read(text, self.order, self.question)
         self.backward = self.cursor is not None and not self.cursor.lookup.startswith(self.ahead)
@@ -146,7 +148,7 @@ class CursorPagination(BasePagination):
         return replace_query_param(remove_query_param(self.url, "cursor"), "cursor", cursor)
 
     def get_paginated_response_schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        link = {"type": "string", "format": "uri", "nullable": True, "example": None}
+        link = {"type": "string", "format": "uri-reference", "nullable": True, "example": None}
         return {
             "type": "object",
             "required": ["next", "previous", "results"],
@@ -184,6 +186,12 @@ class IdPagination(CursorPagination):
 
     def direction(self, request: Request) -> Towards:
         return direction(request)
+
+
+def address(request: Request) -> str:
+    """Return path and query of ``request``, without parts that a client would take for a way upwards."""
+    path, mark, query = request.get_full_path().partition("?")
+    return DOTS.sub(lambda dots: "%2E" * len(dots[0]), path) + mark + query
 
 
 def sorting(order: tuple[str, ...], towards: Towards) -> list[str]:

@@ -5,7 +5,6 @@ meanwhile. Every part of it is of one project.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,7 +18,7 @@ from service.events.conditions import Criteria
 from service.events.models import Delta, Event
 from service.stats.dimensions import ALL, SIGNAL, By, Truncated, grouping_of, rolled
 from service.stats.models import Count, Series, Signal
-from service.stats.spans import Span, floor, following
+from service.stats.spans import Span
 
 # What is asked for most first; equal ones in the order of their bytes, as no locale has it.
 TOP = """
@@ -104,9 +103,8 @@ def signals(project_id: int, criteria: Criteria) -> QuerySet[Signal]:
     return Signal.objects.filter(criteria.q(), project_id=project_id)
 
 
-def rates(project_id: int, since: datetime) -> dict[tuple[str, str | None], int]:
-    """Return how many events occurred of each type and sender since a moment, the future's included."""
-    span = Span(since, following(floor(since, "day"), "week"))
+def rates(project_id: int, span: Span) -> dict[tuple[str, str | None], int]:
+    """Return how many events of each type and sender occurred in a span of time."""
     question = Question(project_id=project_id, span=span, by=SIGNAL)
     return {tuple(msgspec.json.decode(value or "")): events for value, events in top(question, None).found}
 

@@ -15,6 +15,7 @@ from service.api.pagination import CursorPagination
 from service.api.parameters import check_parameters, choice, whole_number
 from service.api.schema import problems
 from service.events import grammar
+from service.events.queries import bounded
 from service.projects.authentication import project_of
 from service.projects.models import Scope
 from service.stats import examples, parameters, queries, serializers
@@ -22,7 +23,7 @@ from service.stats.dimensions import ALL, GROUP_BY, TOP_BY
 from service.stats.models import Signal
 from service.stats.parameters import Asked
 from service.stats.queries import Question
-from service.stats.spans import BACK
+from service.stats.spans import BACK, Span
 
 
 class HistogramView(APIView):
@@ -122,7 +123,7 @@ class SignalListView(ListAPIView[Signal]):
 
     def get_serializer_context(self) -> dict[str, Any]:
         now, project = timezone.now(), project_of(self.request)
-        hour, day = (queries.rates(project, now - timedelta(hours=hours)) for hours in (1, 24))
+        hour, day = (queries.rates(project, Span(now - timedelta(hours=hours), now)) for hours in (1, 24))
         return {**super().get_serializer_context(), "hour": hour, "day": day}
 
     @extend_schema(
@@ -138,4 +139,5 @@ class SignalListView(ListAPIView[Signal]):
         responses={200: serializers.SignalSerializer(many=True), **problems(400, 401, 403, 503)},
     )
     def get(self, request: Request) -> Response:
-        return super().get(request)
+        with bounded(f"Ask for fewer of them with {', '.join(SIGNAL_FILTERS)}."):
+            return super().get(request)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin
 
 import urllib3
 
@@ -27,7 +28,8 @@ class Tenant:
                 answer = http.request("GET", page, fields=fields, headers={"Authorization": f"Bearer {self.read_key}"})
                 assert answer.status == 200, answer.data
                 found += answer.json()["results"]
-                page, fields = answer.json()["next"], None
+                following = answer.json()["next"]
+                page, fields = following and urljoin(self.url, following), None
         return found
 
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
 import pytest
 from django.utils import timezone
@@ -192,6 +192,32 @@ def test_a_cursor_is_of_one_question_and_page_size_is_no_part_of_it(api: Api) ->
     for other in ({}, {"actor": "bob"}, {"actor": "ann", "type": "a"}, {"actor": "ann", "ordering": "id"}):
         problem(api.list(cursor=cursor, **other), 400, "invalid_parameter", "cursor")
     assert len(api.listed(cursor=cursor, actor="ann", page_size=2)) == 2
+
+
+def test_a_cursor_is_of_one_path(api: Api) -> None:
+    api.send([event(sender="shop.Order", subject=f"shop.Order/{key}") for key in (1, 1, 1, 2)])
+    (history, other) = (f"/api/v1/objects/shop.Order/{key}/history/?page_size=1" for key in (1, 2))
+    (cursor,) = parse_qs(urlsplit(api.get(history).json()["next"]).query)["cursor"]
+
+    assert api.get(f"{history}&cursor={cursor}").status_code == 200
+    problem(api.get(f"{other}&cursor={cursor}"), 400, "invalid_parameter", "cursor")
+    problem(api.list(page_size=1, cursor=cursor), 400, "invalid_parameter", "cursor")
+
+
+@pytest.mark.parametrize("object_id", ["a/../b", "..", "./a", "a/.", "...", "a..b", "ä/ö%2F", "?a=b#c"])
+def test_a_link_is_a_path_that_leads_to_the_same_whatever_proxy_is_between(object_id: str, api: Api) -> None:
+    sent = [event(sender="shop.Order", subject=f"shop.Order/{object_id}") for _ in range(2)]
+    api.send(sent)
+    address = f"/api/v1/objects/shop.Order/{quote(object_id)}/history/?page_size=1"
+
+    newest = api.get(address).json()
+    link = newest["next"]
+
+    assert link.startswith("/api/v1/objects/shop.Order/")
+    followed = urlsplit(urljoin("https://audit.example.com/anything/", link))
+    assert followed.netloc == "audit.example.com"
+    oldest = api.get(f"{followed.path}?{followed.query}").json()
+    assert {*ids(newest), *ids(oldest)} == {each["id"] for each in sent}
 
 
 @pytest.mark.parametrize("ordering", ["time", "-time", "+id", "id,-id", "actor"])

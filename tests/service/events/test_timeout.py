@@ -36,7 +36,16 @@ def locked(transactional_db: None) -> Iterator[None]:
     holder.join()
 
 
-@pytest.mark.parametrize("address", ["/api/v1/events/", "/api/v1/events/export/", "/api/v1/events/export/?ordering=id"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/api/v1/events/",
+        "/api/v1/events/export/",
+        "/api/v1/events/export/?ordering=id",
+        "/api/v1/stats/histogram/?object_id=1",
+        "/api/v1/stats/top/?by=actor",
+    ],
+)
 def test_a_list_that_takes_too_long_is_a_problem_that_says_how_to_narrow_it(
     address: str, api: Api, locked: None, settings: Any
 ) -> None:
@@ -55,6 +64,7 @@ def test_a_list_that_takes_too_long_is_a_problem_that_says_how_to_narrow_it(
         ("objects/shop.Order/42/history/", "with time__gte and time__lt."),
         ("objects/shop.Order/42/state/", "its history/ instead"),
         (f"events/{uuid7()}/chain/", "GET events/?causationid="),
+        ("signals/", "type__startswith"),
     ],
 )
 def test_what_takes_no_filter_is_told_what_else_to_ask(

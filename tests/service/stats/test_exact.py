@@ -200,7 +200,7 @@ def test_the_signals_are_those_of_the_rows(db: None, done: Any) -> None:
 @bounded(40)
 @given(
     ages=st.lists(
-        st.integers(0, 26 * 60).map(lambda minutes: minutes * MINUTE + 30 * timedelta(seconds=1)), max_size=20
+        st.integers(-3 * 60, 26 * 60).map(lambda minutes: minutes * MINUTE + 30 * timedelta(seconds=1)), max_size=20
     ),
     skew=skews,
     folded=st.booleans(),
@@ -217,8 +217,8 @@ def test_the_rates_of_a_signal_are_those_of_the_last_hour_and_day(
 
     (rates,) = ask(api, "signals")["results"] or [{"last_hour": 0, "last_day": 0}]
 
-    assert rates["last_hour"] == sum(age < HOUR for age in ages)
-    assert rates["last_day"] == sum(age < DAY for age in ages)
+    assert rates["last_hour"] == sum(timedelta() <= age < HOUR for age in ages)
+    assert rates["last_day"] == sum(timedelta() <= age < DAY for age in ages)
 
 
 def test_ids_that_differ_from_their_events_time_are_counted(db: None) -> None:
