@@ -22,16 +22,15 @@ EMITTER = [
     ["tests/outbox", "--ds=tests.outbox.settings"],
     ["tests/sending", "-p", "no:django"],
     ["tests/processes", "-p", "no:django", "-p", "no:tests.postgres", "-m", "not ordeal"],
+    ["tests/emitter", "--ds=tests.emitter.settings", "-m", "faults"],  # what failed may have left anything behind
 ]
-ON_DEBIANS = [*SERVICE, "--ignore=tests/service/launch"]  # which is about the embedded one
+# What starts the embedded one, what a browser sees, and what happens before a request costs a connection.
+NOT_OF_POSTGRES = ["tests/service/launch", "tests/service/front", "tests/contract/test_swagger_ui.py"]
+ON_DEBIANS = [*SERVICE, *(f"--ignore={each}" for each in NOT_OF_POSTGRES)]
 # Run beside the emitter's, since much of a test is waiting. They tell what they have to say when they have ended.
 ASIDE = [
     [SERVICE],
-    [
-        ["tests/emitter", "--ds=tests.emitter.settings", "-m", "faults"],  # what failed may have left anything behind
-        ["tests/equivalence", "--ds=tests.equivalence.settings"],
-        ON_DEBIANS,
-    ],
+    [["tests/equivalence", "--ds=tests.equivalence.settings"], ON_DEBIANS],
 ]
 
 
