@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import urllib3
 
@@ -60,10 +61,10 @@ def live_a_day(key: str) -> int:
 
 
 def stored_since(moment: datetime, key: str) -> int:
-    page = f"{URL}/api/v1/events/?page_size=1000&time__gte={moment:%Y-%m-%dT%H:%M:%S.%fZ}"
+    page: str | None = f"/api/v1/events/?page_size=1000&time__gte={moment:%Y-%m-%dT%H:%M:%S.%fZ}"
     count = 0
     while page:
-        answer: Any = http.request("GET", page, headers={"Authorization": f"Bearer {key}"}).json()
+        answer: Any = http.request("GET", urljoin(URL, page), headers={"Authorization": f"Bearer {key}"}).json()
         count += len(answer["results"])
         page = answer["next"]
     return count
