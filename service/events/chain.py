@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db import connection
-from django.db.models.expressions import RawSQL
 
 from service.api import limits
 from service.events import ids, pages, queries
@@ -214,13 +213,12 @@ def fit(nodes: Iterable[Node], sizes: Sizes, room: int) -> tuple[list[Node], int
 
 def sizes_of(nodes: Sequence[Node]) -> Sizes:
     """Return what the events take, by one statement for each project."""
-    size = RawSQL(pages.SIZE, ())  # noqa: S611  # a constant
     return {
         (project_id, event_id): taken
         for project_id in {node.project_id for node in nodes}
         for event_id, taken in queries.of_project(project_id)
         .filter(id__in=[node.id for node in nodes if node.project_id == project_id])
-        .values_list("id", size)
+        .values_list("id", pages.SIZE_OF)
     }
 
 

@@ -10,8 +10,6 @@ from time import monotonic
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from django.db import close_old_connections
-from django.db.models import IntegerField
-from django.db.models.expressions import RawSQL
 
 from service.api.renderers import encoder
 from service.events import arrivals, pages, queries
@@ -139,8 +137,7 @@ def take_one(tails: Sequence[OfTail], now: Place) -> Look[OfTail]:
 def readable(project_id: int, arrived: Sequence[Arrived]) -> list[list[Arrived]]:
     """Return the first of ``arrived`` that may be read in one look, in parts that may be decoded at a time."""
     rows = queries.of_project(project_id).filter(id__in=[each.id for each in arrived])
-    size_of = RawSQL(pages.SIZE, [], IntegerField())  # noqa: S611  # a constant
-    sizes = dict(rows.values_list("id", size_of)) if arrived else {}
+    sizes = dict(rows.values_list("id", pages.SIZE_OF)) if arrived else {}
     parts: list[list[Arrived]] = []
     whole = part = 0
     for each in arrived:

@@ -22,6 +22,7 @@ from service.front.environ import Scope
 from service.ingest import document, operations, views
 from service.ingest.operations import Batch
 from service.projects import authentication, ratelimit
+from service.projects.authentication import Unauthorized
 from service.projects.models import Key
 from service.projects.models import Scope as KeyScope
 from service.projects.operations import is_use_noted
@@ -60,7 +61,7 @@ async def answer(scope: Scope, content: bytes) -> Answer | None:
         return None
     receipt = post.batch.receipt(stored)
     metrics.count_events(receipt.accepted, receipt.duplicates, receipt.rejected)
-    status = views.batch_status(receipt) if post.is_batch else views.single_status(receipt)
+    status = views.status_of(receipt, is_batch=post.is_batch)
     return answers.of(status, {**SAFE, **headers}, encoder.encode(receipt))
 
 
@@ -110,10 +111,11 @@ def is_host(host: bytes) -> bool:
 
 def key_of(authorization: bytes) -> Key | None:
     """Return the key that may write, unless its use has to be noted."""
-    scheme, _, token = authorization.decode("latin-1").partition(" ")
-    if scheme.lower() != "bearer" or not token.isascii():
+    try:
+        token = authentication.token_in(authorization)
+    except Unauthorized:
         return None
-    key = authentication.remembered_key(token)
+    key = None if token is None else authentication.remembered_key(token)
     return key if key is not None and KeyScope.EVENTS_WRITE in key.scopes and is_use_noted(key) else None
 
 

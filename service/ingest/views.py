@@ -78,7 +78,12 @@ class EventsView(EventListView):
         receipt = operations.store(project_of(request), batch, dry_run=dry_run)
         if not dry_run:
             metrics.count_events(receipt.accepted, receipt.duplicates, receipt.rejected)
-        return Response(receipt, status=batch_status(receipt) if posted.is_batch else single_status(receipt))
+        return Response(receipt, status=status_of(receipt, is_batch=posted.is_batch))
+
+
+def status_of(receipt: Receipt, *, is_batch: bool) -> HTTPStatus:
+    """Return the status that tells of ``receipt``; raise the problem of one event that was refused."""
+    return batch_status(receipt) if is_batch else single_status(receipt)
 
 
 def batch_status(receipt: Receipt) -> HTTPStatus:

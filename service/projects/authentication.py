@@ -48,12 +48,17 @@ class KeyAuthentication(BaseAuthentication):
 
 
 def token_of(request: Request) -> str | None:
-    header = get_authorization_header(request).decode("latin-1").split()
-    if not header:
+    return token_in(get_authorization_header(request))
+
+
+def token_in(header: bytes) -> str | None:
+    """Return the token in an Authorization header; None for an empty one. Raises `Unauthorized` for another form."""
+    words = header.decode("latin-1").split()
+    if not words:
         return None
-    if header[0].lower() != "bearer" or len(header) != 2:
+    if words[0].lower() != "bearer" or len(words) != 2:
         raise Unauthorized("key_malformed", "Send the key as 'Authorization: Bearer hg_…'.")
-    return header[1]
+    return words[1]
 
 
 def project_of(request: Request) -> int:

@@ -1,9 +1,13 @@
 """The cast: a project and its neighbour, keys with different scopes, and a live service to all of them."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 
 import pytest
+from django.db import connection
 
+from service.events import shared_commits
+from service.events.shared_commits import SharedCommits
 from service.projects import operations
 from service.projects.models import Project, Scope
 from tests import live
@@ -58,3 +62,23 @@ def live_service(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
     """Return the address of a service that serves the test database; it sees what is committed only."""
     with live.service(tmp_path_factory.mktemp("service") / "log") as address:
         yield address
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[SharedCommits]:
+    """Return shared commits whose thread leaves no connection behind."""
+    shared = SharedCommits()
+    yield shared
+    monkeypatch.undo()
+    if shared.thread is not None:
+        monkeypatch.setattr(shared_commits, "store_together", disconnect)
+        asyncio.run(last(shared))
+
+
+async def last(shared: SharedCommits) -> None:
+    await asyncio.wait_for(shared.submit(0, []), 30)
+
+
+def disconnect(posts: Sequence[object]) -> list[set[str]]:
+    connection.close()
+    return [set() for _ in posts]

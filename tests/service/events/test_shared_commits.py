@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.utils import timezone
 from msgspec import Raw
 
@@ -21,7 +21,6 @@ from tests.service.cast import uuid7
 UNSTORABLE = Raw(b"0." + b"0" * 17_000 + b"1")
 pytestmark = pytest.mark.django_db(transaction=True)
 Posts = Sequence[tuple[Project, Sequence[Row]]]
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 def row(data: Raw | None = None, moment: datetime | None = None) -> Row:
@@ -61,25 +60,6 @@ class Held:
         assert not any(future.done() for future in futures)
         self.go.set()
         return list(await asyncio.wait_for(asyncio.gather(*futures), 30))
-
-
-@pytest.fixture
-def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[SharedCommits]:
-    shared = SharedCommits()
-    yield shared
-    monkeypatch.undo()
-    if shared.thread is not None:
-        monkeypatch.setattr(shared_commits, "store_together", disconnect)
-        asyncio.run(last(shared))
-
-
-async def last(shared: SharedCommits) -> None:
-    await asyncio.wait_for(shared.submit(0, []), 30)
-
-
-def disconnect(posts: Sequence[object]) -> list[set[str]]:
-    connection.close()
-    return [set() for _ in posts]
 
 
 @pytest.fixture

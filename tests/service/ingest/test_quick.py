@@ -24,10 +24,8 @@ from service.ingest import quick
 from service.projects import authentication, operations, ratelimit, remembered
 from service.projects.models import Key, Project, Scope
 from tests.service.cast import EVENTS, Api, event, raw_event, uuid7
-from tests.service.events.test_shared_commits import shared
 from tests.service.ingest.test_refused_events import FAULTS
 
-__all__ = ["shared"]  # a fixture
 pytestmark = pytest.mark.django_db(transaction=True)
 
 JSON = ("content-type", "application/json")
