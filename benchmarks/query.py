@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 import urllib3
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from benchmarks import query_data
 from benchmarks.ingest import SETTINGS, service
@@ -174,12 +175,31 @@ def served(dsn: str, folder: Path) -> Iterator[Asked]:
 
 
 @contextmanager
-def databases(folder: Path, names: Sequence[str]) -> Iterator[list[str]]:
+def databases(folder: Path, events: Mapping[str, int]) -> Iterator[list[str]]:
+    """Run Postgres with databases of so many events; those that ``folder`` has from an earlier run are used again."""
     with EmbeddedPostgres(folder, OPTIONS) as server:
-        with psycopg.connect(server.dsn, autocommit=True) as connection:
-            for name in names:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield [server.dsn.replace("@/heliograph?", f"@/{name}?") for name in names]
+        dsns = [make_conninfo(server.dsn, dbname=name) for name in events]
+        for dsn, (name, count) in zip(dsns, events.items(), strict=True):
+            filled = folder / f"{name}.{count}"
+            if not filled.exists():
+                with psycopg.connect(server.dsn, autocommit=True) as connection:
+                    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                prepare(dsn, folder, count)
+                filled.touch()
+        yield dsns
+
+
+@contextmanager
+def kept(folder: Path | None) -> Iterator[Path]:
+    """Have a folder for the databases: a temporary one unless told."""
+    if folder is None:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+            Path(name).chmod(0o755)
+            yield Path(name)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
 
 
 def measure(few: Asked, many: Asked, rounds: int) -> None:
@@ -218,14 +238,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=10_000_000, help="the many, e.g. 300000 for a quick form")
     parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--folder", type=Path, help="where the database goes, 12 GB of it; a temporary one unless told")
+    parser.add_argument("--folder", type=Path, help="keeps the databases, 15 GB, for the next run")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True, dir=arguments.folder) as name, ExitStack() as stack:
-        folder = Path(name)
-        folder.chmod(0o755)
-        dsns = stack.enter_context(databases(folder, ["few", "many"]))
-        for dsn, count in zip(dsns, [FEW, arguments.events], strict=True):
-            prepare(dsn, folder, count)
+    with kept(arguments.folder) as folder, ExitStack() as stack:
+        dsns = stack.enter_context(databases(folder, {"few": FEW, "many": arguments.events}))
         few, many = (stack.enter_context(served(dsn, folder)) for dsn in dsns)
         measure(few, many, arguments.rounds)
         missed = report(few, many)

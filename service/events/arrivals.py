@@ -19,7 +19,8 @@ NONE = UUID(int=0)
 MARKS = 0  # the project of none, whose arrivals tell until which transaction all could be read, at ``stored_at``
 
 NOW = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
-# What is still being written may yet come before what is written already, so nothing after it is read.
+# What is still being written may yet come before what is written already, so nothing after it is read. The order is
+# that of a table's column, as ``tx`` alone would be the text that is returned, and put 10 before 9.
 SINCE = """
     SELECT tx::text, id, ids
     FROM (
@@ -30,7 +31,7 @@ SINCE = """
         LIMIT %s
     ) AS arrival
     WHERE before < %s
-    ORDER BY tx, id
+    ORDER BY arrival.tx, id
 """
 COUNT = """
     SELECT coalesce(sum(cardinality(ids)), 0) FROM event_arrival
@@ -60,7 +61,7 @@ FORGET = """
 FORGOTTEN = """
     SELECT tx::text FROM event_arrival
     WHERE project_id = %s AND tx <= pg_snapshot_xmin(pg_current_snapshot())
-    ORDER BY tx
+    ORDER BY event_arrival.tx
     LIMIT 1
 """
 

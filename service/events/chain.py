@@ -7,6 +7,7 @@ An id is unique in a project only. An event that names an id as its cause means 
 one, else that of the first project that has one.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -215,11 +216,16 @@ def sizes_of(nodes: Sequence[Node]) -> Sizes:
     """Return what the events take, by one statement for each project."""
     return {
         (project_id, event_id): taken
-        for project_id in {node.project_id for node in nodes}
-        for event_id, taken in queries.of_project(project_id)
-        .filter(id__in=[node.id for node in nodes if node.project_id == project_id])
-        .values_list("id", pages.SIZE_OF)
+        for project_id, own in by_project(nodes).items()
+        for event_id, taken in pages.sizes_of(project_id, [node.id for node in own]).items()
     }
+
+
+def by_project(nodes: Sequence[Node]) -> dict[int, list[Node]]:
+    found = defaultdict(list)
+    for node in nodes:
+        found[node.project_id].append(node)
+    return found
 
 
 def by_time(nodes: Iterable[Node]) -> list[Node]:
@@ -234,7 +240,7 @@ def in_order(root: Node) -> Iterator[Node]:
 
 def read_events(nodes: Sequence[Node]) -> None:
     """Read the events, by one statement for each project."""
-    for project_id in {node.project_id for node in nodes}:
-        own = {node.id: node for node in nodes if node.project_id == project_id}
-        for event in queries.of_project(project_id).filter(id__in=own):
-            own[event.id].event = event
+    for project_id, own in by_project(nodes).items():
+        events = pages.by_ids(project_id, [node.id for node in own])
+        for node in own:
+            node.event = events.get(node.id)

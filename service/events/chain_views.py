@@ -17,7 +17,7 @@ from service.events import chain, examples, queries
 from service.events.chain import Node
 from service.events.serializers import EventSerializer, represent
 from service.projects import queries as projects
-from service.projects.authentication import key_of
+from service.projects.authentication import caller_of
 from service.projects.models import Scope
 
 
@@ -83,8 +83,9 @@ class ChainView(APIView):
         summary="Read what caused an event, and what it caused",
         description=(
             "Its causes up to the first one, and all its effects, in all processes of the project, and in the further "
-            f"projects that the key may read in chains. {chain.DEPTH} levels either way, {chain.NODES} effects and "
-            f"{limits.PAGE_BYTES // 2**20} MiB at the most: `continue_at` names the events whose chains have the rest."
+            f"projects that the key may read in chains, or the person is in. {chain.DEPTH} levels either way, "
+            f"{chain.NODES} effects and {limits.PAGE_BYTES // 2**20} MiB at the most: `continue_at` names the events "
+            "whose chains have the rest."
         ),
         tags=["events"],
         parameters=[examples.ID_IN_PATH],
@@ -93,7 +94,7 @@ class ChainView(APIView):
     )
     def get(self, request: Request, id: UUID) -> Response:  # noqa: A002  # the path's name for it
         check_parameters(request.query_params, ())
-        names = projects.read_by(key_of(request))
+        names = projects.read_by(caller_of(request))
         with queries.bounded("Ask for it level by level, with GET events/?causationid= and the id of an event."):
             nodes = chain.chain(list(names), id)
         if not nodes:

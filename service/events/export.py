@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
-
 from service.api.pagination import Cursor, Towards
 from service.api.problems import Problem
 from service.api.renderers import encoder
@@ -21,6 +19,7 @@ from service.events.conditions import Criteria
 from service.events.models import Event
 from service.events.pages import Page
 from service.events.serializers import represent
+from service.events.unions import Union
 
 PAGE = 250  # events at the most
 COLUMNS = (
@@ -63,7 +62,7 @@ def chunks(
 
 
 def written(
-    events: QuerySet[Event], found: Page, towards: Towards, form: Format, may_go_on: Callable[[], bool]
+    events: Union, found: Page, towards: Towards, form: Format, may_go_on: Callable[[], bool]
 ) -> Iterator[bytes]:
     if form.head:
         yield form.head
@@ -78,7 +77,7 @@ def written(
             found = page(events.filter(cursor.beyond), towards)
 
 
-def page(events: QuerySet[Event], towards: Towards) -> Page:
+def page(events: Union, towards: Towards) -> Page:
     with queries.bounded():
         return pages.read(events, towards, PAGE)
 

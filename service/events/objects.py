@@ -9,16 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import BigIntegerField, BooleanField, ExpressionWrapper, Func, Q, QuerySet, Value
 
-from service.events import ids, queries
+from service.events import ids, queries, ranges
 from service.events.models import NAMED_MANY, NAMED_ONE, NAMES_OBJECTS, Event
 from service.events.objects_state import Gap, Reason, Related, State
 from service.events.objects_told import Ref
+from service.events.unions import Union
 
 MOST = 10_000  # events that one state is made of; as many bulk calls that don't name their rows
 AT_ONCE = 200  # events in memory, each of 256 KiB at the most
@@ -34,30 +34,10 @@ FORETOLD = [f"django.db.models.signals.{name}" for name in ("pre_init", "post_in
 NOT_ROLLED_BACK = Q(outcome__isnull=True) | ~Q(outcome="rolledback")
 
 
-class Union:
-    """Several querysets of events, none with an event of another, that are read as one in the order of ids."""
-
-    def __init__(self, *sources: QuerySet[Any]) -> None:
-        self.sources = sources
-
-    def filter(self, *conditions: Q, **lookups: Any) -> "Union":
-        return Union(*(source.filter(*conditions, **lookups) for source in self.sources))
-
-    def order_by(self, *order: str) -> "Union":
-        return Union(*(source.order_by(*order) for source in self.sources))
-
-    def values_list(self, *columns: str) -> "Union":
-        return Union(*(source.values_list(*columns) for source in self.sources))
-
-    def __getitem__(self, part: slice) -> QuerySet[Any]:
-        """Return the first rows of all: each source gives as many at the most, from its index."""
-        first, *others = (source[part] for source in self.sources)
-        return first.union(*others, all=True).order_by(*self.sources[0].query.order_by)[part]
-
-
 def about(project_id: int, ref: Ref, *, possible: bool = False) -> Union:
     """Return the events that are about an object or name it; with ``possible``, also calls that may have written it."""
-    project = queries.of_project(project_id)
+    all_ids = ranges.of_all(project_id)
+    project = queries.of_project(project_id).filter(all_ids)
     own = Q(sender=ref.sender, object_id=ref.object_id)
     naming = project.filter(NAMES_OBJECTS).exclude(own).alias(one=NAMED_ONE, many=NAMED_MANY)
     number = named(project_id, f"{ref.sender}/{ref.object_id}")
@@ -70,7 +50,7 @@ def about(project_id: int, ref: Ref, *, possible: bool = False) -> Union:
         naming.filter(many__contains=among, many__overlap=among),
     ]
     if possible:
-        sources.append(unnamed(project_id, ref).alias(many=NAMED_MANY).exclude(many__contains=among))
+        sources.append(unnamed(project_id, ref).filter(all_ids).alias(many=NAMED_MANY).exclude(many__contains=among))
     return Union(*sources)
 
 

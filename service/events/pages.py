@@ -4,12 +4,13 @@ One event may be a thousand times another. So Postgres adds up what it would wri
 after the page is full; only the rest is sent and decoded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from json import JSONDecoder
 from typing import Any, NamedTuple, Protocol, Self
+from uuid import UUID
 
 from django.db import connection
-from django.db.models import IntegerField, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import JSONField, QuerySet
 
 from service.api import limits
 from service.api.pagination import IdPagination, Towards, sorting
@@ -17,8 +18,8 @@ from service.events.models import Event
 
 # Bytes of what has no other limit of its own.
 SIZE = "coalesce(octet_length(data::text), 0) + coalesce(octet_length(extensions::text), 0)"
-SIZE_OF = RawSQL(SIZE, (), IntegerField())  # noqa: S611  # a constant
 FIELDS = Event._meta.concrete_fields
+DECODERS = [(place, field.decoder or JSONDecoder) for place, field in enumerate(FIELDS) if isinstance(field, JSONField)]
 COLUMNS = ", ".join(str(field.column) for field in FIELDS)
 DIRECTIONS: dict[Towards, str] = {"lt": "DESC", "gt": "ASC"}
 # What is asked has its own LIMIT, so that Postgres finds its rows as it would for themselves.
@@ -30,6 +31,13 @@ FROM (
 ) AS measured
 WHERE before IS NULL OR before < %s
 ORDER BY id {direction}
+"""
+# By the primary key, which the limit makes Postgres use: of a partition that is too new to have statistics it would
+# rather read all that the project has there.
+LOOK_UP = """SELECT {columns}
+FROM unnest(%s::uuid[]) AS wanted (event_id) CROSS JOIN LATERAL (
+    SELECT * FROM event WHERE project_id = %s AND id = wanted.event_id LIMIT 1
+) AS event
 """
 
 
@@ -63,13 +71,30 @@ def read(source: Source, towards: Towards, most: int) -> Page:
 
 def events_of(rows: list[tuple[Any, ...]]) -> Iterator[Event]:
     """Yield the events of rows that have `FIELDS` first, and in that order."""
-    converters = [(place, field.from_db_value) for place, field in enumerate(FIELDS) if hasattr(field, "from_db_value")]
     names = [field.attname for field in FIELDS]
+    decoders = [(place, decoder().decode) for place, decoder in DECODERS]
     for row in rows:
         values = list(row[: len(FIELDS)])
-        for place, convert in converters:
-            values[place] = convert(values[place], None, connection)
+        for place, decode in decoders:
+            if values[place] is not None:
+                values[place] = decode(values[place])
         yield Event.from_db(connection.alias, names, values)
+
+
+def by_ids(project_id: int, ids: Sequence[UUID]) -> dict[UUID, Event]:
+    """Return those of the events that are there."""
+    return {event.id: event for event in events_of(look_up(COLUMNS, project_id, ids))}
+
+
+def sizes_of(project_id: int, ids: Sequence[UUID]) -> dict[UUID, int]:
+    return {row[0]: row[1] for row in look_up(f"id, {SIZE}", project_id, ids)}
+
+
+def look_up(columns: str, project_id: int, ids: Sequence[UUID]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(LOOK_UP.format(columns=columns), [list(ids), project_id])
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 class EventPagination(IdPagination):

@@ -11,9 +11,10 @@ from django.db.models import QuerySet
 from psycopg.errors import QueryCanceled
 
 from service.api.problems import Problem
-from service.events import grammar, hours
+from service.events import grammar, ranges
 from service.events.conditions import Criteria
 from service.events.models import Event
+from service.events.unions import Union
 
 
 class QueryTimeout(Problem):
@@ -59,15 +60,16 @@ def of_project(project_id: int) -> QuerySet[Event]:
     return Event.objects.filter(project_id=project_id)
 
 
-def matching(project_id: int, criteria: Criteria) -> QuerySet[Event]:
+def matching(project_id: int, criteria: Criteria) -> Union:
     """Return the events of which all ``criteria`` hold."""
-    within = hours.within(project_id, criteria.since, criteria.until)
-    return of_project(project_id).filter(criteria.q() & within)
+    found = of_project(project_id).filter(criteria.q())
+    return Union(*(found.filter(part) for part in ranges.within(criteria.since, criteria.until)))
 
 
 def by_id(project_id: int, event_id: UUID) -> Event | None:
     """Return one event, by one look-up in the primary key; None when this project has none of that id."""
-    return of_project(project_id).filter(id=event_id).first()
+    with bounded("Ask again."):
+        return of_project(project_id).filter(id=event_id).first()
 
 
 def newest_id(project_id: int) -> UUID:

@@ -39,13 +39,10 @@ BEGIN
         WHERE emitter_id IS NOT NULL AND sequence BETWEEN 1 AND highest -- an emitter counts from 1
         GROUP BY emitter_id
     ), delta AS (
-        INSERT INTO event_delta (
-            project_id, id, last_id, hour, type, source, sender, action, outcome, count, oldest, newest
-        )
+        INSERT INTO event_delta (project_id, id, hour, type, source, sender, action, outcome, count, oldest, newest)
         SELECT
-            project, min(id::text COLLATE "C")::uuid, max(id::text COLLATE "C")::uuid,
-            date_trunc('hour', occurred_at, 'UTC') AS hour, type, source, sender, action, outcome, count(*),
-            min(occurred_at), max(occurred_at)
+            project, min(id::text COLLATE "C")::uuid, date_trunc('hour', occurred_at, 'UTC') AS hour, type, source,
+            sender, action, outcome, count(*), min(occurred_at), max(occurred_at)
         FROM stored
         GROUP BY hour, type, source, sender, action, outcome
     ), arrival AS (
@@ -87,7 +84,6 @@ class Migration(migrations.Migration):
                 ('pk', models.CompositePrimaryKey('project_id', 'id', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('project_id', models.IntegerField()),
                 ('id', models.UUIDField()),
-                ('last_id', models.UUIDField(help_text='The greatest of their ids.')),
                 ('hour', models.DateTimeField(help_text='The beginning of the hour, in UTC, in which the events occurred.')),
                 ('type', models.TextField()),
                 ('source', models.TextField()),

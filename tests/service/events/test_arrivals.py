@@ -64,6 +64,31 @@ def test_any_place_can_be_gone_on_from(project: Project) -> None:
         assert arrivals.count(project.pk, read, arrivals.now()) == len(found) - index - 1
 
 
+def insert(project_id: int, tx: int, ids: list[UUID]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO event_arrival (project_id, tx, id, ids, stored_at) VALUES (%s, %s::xid8, %s, %s, now())",
+            [project_id, str(tx), uuid7(), ids],
+        )
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_transactions_are_numbers_also_when_they_get_a_digit_more(project: Project, size: int) -> None:
+    expected = [uuid7() for _ in range(13)]
+    for tx, event_id in enumerate(expected, 1):
+        insert(project.pk, tx, [event_id])
+
+    assert all_since(project, Place(1, arrivals.NONE, 0), lambda: size) == expected
+
+
+def test_the_first_mark_is_that_of_the_smallest_number(project: Project) -> None:
+    for tx in (9, 10):
+        insert(arrivals.MARKS, tx, [])
+
+    assert arrivals.is_whole(Place(9, arrivals.NONE, 0))
+    assert not arrivals.is_whole(Place(8, arrivals.NONE, 0))
+
+
 def test_what_an_earlier_transaction_still_writes_isnt_passed_over(project: Project) -> None:
     start, begun, done = arrivals.now(), threading.Event(), threading.Event()
     early: set[UUID] = set()
@@ -127,12 +152,8 @@ def test_the_first_call_forgets_nothing(project: Project) -> None:
 
 def test_arrivals_of_a_database_that_was_replaced_are_forgotten(project: Project) -> None:
     start = arrivals.now()
-    with connection.cursor() as cursor:
-        for project_id in (project.pk, arrivals.MARKS):
-            cursor.execute(
-                "INSERT INTO event_arrival (project_id, tx, id, ids, stored_at) VALUES (%s, %s::xid8, %s, '{}', now())",
-                [project_id, str(start.tx + 1_000_000), uuid7()],
-            )
+    for project_id in (project.pk, arrivals.MARKS):
+        insert(project_id, start.tx + 1_000_000, [])
 
     assert arrivals.is_whole(start)
     assert arrivals.forget(timezone.now()) == 2

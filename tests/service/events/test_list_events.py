@@ -333,7 +333,8 @@ def test_what_is_said_to_have_an_index_is_found_by_it(name: str, project: Projec
         cursor.execute(VARIED, [project.id, str(uuid7())])
         cursor.execute("ANALYZE event")
 
-    steps = queries.matching(project.id, grammar.criteria_of(parameters)).explain()
+    (found,) = queries.matching(project.id, grammar.criteria_of(parameters)).sources
+    steps = found.explain()
 
     assert re.search(rf"Index Cond: .*{INDEXED_COLUMN[name.partition('__')[0]]}", steps), steps
 
@@ -344,5 +345,4 @@ def test_a_range_of_time_leaves_the_other_partitions_out(api: Api) -> None:
 
     steps = listing_plan(api, time__gte=middle.isoformat(), time__lt=(middle + timedelta(days=1)).isoformat())
 
-    assert mine in steps
-    assert steps.count("event_2") == steps.count(mine)
+    assert set(re.findall(r"event_\d{4}_\d\d", steps)) == {mine}

@@ -5,11 +5,15 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.events import operations as events
+from service.events import pages, partitions
 from service.events.models import Event
+from service.events.operations import Row
 from service.projects import operations
 from service.projects.models import Project, Scope
 from tests.service.cast import Api, event, problem, uuid7
@@ -231,3 +235,20 @@ def test_the_oldest_come_first_when_asked_for(api: Api) -> None:
 
     assert api.listed(ordering="id") == [sent[index]["id"] for index in (1, 2, 0)]
     assert api.listed(ordering="-id") == [sent[index]["id"] for index in (0, 2, 1)]
+
+
+def test_events_are_looked_up_by_their_keys_in_a_partition_without_statistics(project: Project) -> None:
+    there = [uuid7(START) for _ in range(5000)]
+    table = partitions.table_of(str(there[0]))
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {table}")
+        partitions.ensure(timezone.now())
+        events.store(project.pk, [Row(id=str(each), type="a", source="/a", occurred_at=START) for each in there])
+        statement = pages.LOOK_UP.format(columns=pages.COLUMNS)
+        cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {statement}", [there[:300], project.pk])
+        told = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert f"using {table}_pkey" in told, told
+    assert "Bitmap" not in told, told
+    assert "Rows Removed by Filter" not in told, told
+    assert pages.by_ids(project.pk, [*there, uuid7(START)]).keys() == set(there)

@@ -102,7 +102,6 @@ TABLES = [
     "event_tally",
     "event_delta",
     "event_arrival",
-    "event_hour",
     "event_series",
     "event_count",
     "emitter",

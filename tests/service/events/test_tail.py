@@ -20,7 +20,7 @@ from msgspec import Raw
 
 from service.events import arrivals, looks, operations, tail
 from service.events.arrivals import Place
-from service.events.conditions import Criteria, Is, IsOneOf
+from service.events.conditions import Criteria, Is, IsOneOf, Not
 from service.events.models import Event
 from service.events.operations import Row
 from service.events.tail import Tail
@@ -421,6 +421,24 @@ def test_tails_that_resume_at_many_places_share_what_is_read(project: Project) -
     assert [read(each)[0] for each in tails] == [sent[number:] for number in range(201)]
     assert len(asked) < 20
     assert all(each.is_live for each in tails)
+
+
+def test_what_is_an_events_is_found_among_many_kinds() -> None:
+    rng = random.Random(1)
+    columns = ("type", "sender", "object_id", "actor")
+
+    def a_kind() -> Criteria:
+        named = [Is(column, rng.choice("ab")) for column in rng.choices(columns, k=rng.randint(0, 3))]
+        others = [Not(Is("type", rng.choice("ab"))), IsOneOf("sender", ("a", "c")), Is("actor", "")]
+        return Criteria((*named, *rng.sample(others, rng.choice([0, 0, 1]))))
+
+    kinds = {a_kind() for _ in range(300)}
+    index = looks.Kinds(kinds)
+    for _ in range(200):
+        made = Event(**{column: rng.choice(["a", "b", "c", "", None]) for column in columns})
+        found = index.of(made)
+        assert len(found) == len(set(found))
+        assert set(found) == {kind for kind in kinds if kind.matches(made)}
 
 
 @pytest.mark.parametrize("is_live", [True, False])

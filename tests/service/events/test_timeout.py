@@ -5,24 +5,41 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from service.events import grammar, queries
 from service.events.queries import QueryTimeout
+from service.projects.models import Scope
+from tests.contract.document import Operation, operations
 from tests.service.cast import Api, event, problem, uuid7
+
+TABLES = [
+    model._meta.db_table
+    for app in ("events", "stats", "telemetry")
+    for model in apps.get_app_config(app).get_models()
+    if model._meta.managed
+]
+NEVER_TOO_LONG = {"events_tail"}  # which doesn't end: its looks are bounded one by one
+READS = [
+    each
+    for each in operations()
+    if each.method == "GET" and Scope.EVENTS_READ in each.scopes and str(each) not in NEVER_TOO_LONG
+]
+NAMED = {"id": str(uuid7()), "emitterid": str(uuid7()), "sender": "shop.Order", "object_id": "42"}
 
 
 @pytest.fixture
 def locked(transactional_db: None) -> Iterator[None]:
-    """Have somebody else hold the table of events, so that each who reads it waits."""
+    """Have somebody else hold the tables of events and of what is told of them, so that each who reads them waits."""
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
         other = connections["default"]
         with other.cursor() as cursor:
             cursor.execute("BEGIN")
-            cursor.execute("LOCK TABLE event IN ACCESS EXCLUSIVE MODE")
+            cursor.execute(f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE")
             held.set()
             done.wait(60)
             cursor.execute("ROLLBACK")
@@ -76,6 +93,13 @@ def test_what_takes_no_filter_is_told_what_else_to_ask(
 
     assert advice in detail
     assert "index" not in detail
+
+
+@pytest.mark.parametrize("operation", READS, ids=str)
+def test_whatever_is_read_is_read_within_the_limit(operation: Operation, api: Api, locked: None, settings: Any) -> None:
+    settings.QUERY_TIMEOUT = 0.1
+
+    problem(api.get(operation.address(NAMED)), 400, "query_timeout")
 
 
 def test_of_two_limits_the_outer_ones_advice_is_told(transactional_db: None, settings: Any) -> None:
