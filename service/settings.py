@@ -86,6 +86,7 @@ VAR_DIR = Path(env("VAR_DIR", str(BASE_DIR / "var"))).resolve()
 
 DEBUG = env_bool("DEBUG", False)
 SECRET_KEY = env_secret("SECRET_KEY") or secret_key.read_or_create(VAR_DIR)
+SECRET_KEY_FALLBACKS = env_secret("SECRET_KEY_FALLBACKS").replace(",", " ").split()
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", "")
 
@@ -96,12 +97,15 @@ INSTALLED_APPS = [
     "service.launch",
     "service.explorer",
     "service.ingest",
+    "service.access",
+    "service.retention",
+    "service.people",
     "service.telemetry",
     "service.stats",
     "service.events",
     "service.projects",
     "service.api",
-    "django.contrib.admin",
+    "service.people.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -127,6 +131,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "service.access.reads.ReadMiddleware",
 ]
 
 ROOT_URLCONF = "service.urls"
@@ -153,6 +158,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "account"
+LOGOUT_REDIRECT_URL = "login"
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -164,9 +173,11 @@ WHITENOISE_AUTOREFRESH = False
 
 RETENTION_DAYS = env_int("RETENTION_DAYS", 365, at_least=1)
 QUERY_TIMEOUT = env_int("QUERY_TIMEOUT", 10, at_least=1)  # seconds
+RECORD_READS = env_bool("RECORD_READS", True)
 
 # A thousand requests a second: of a thousand events each, if they are many.
 RATE_LIMIT = env_int("RATE_LIMIT", 60_000)
+TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0)
 
 # Of each web process. A thread has a connection to Postgres of its own; on many cores, more would only wait for it.
 WEB_THREADS = env_int("WEB_THREADS", min(2 * (os.cpu_count() or 1) + 1, 16), at_least=1)
@@ -175,7 +186,10 @@ WEB_MEMORY = env_int("WEB_MEMORY", 64, at_least=8)  # MiB of bodies and large an
 WEB_PATIENCE = env_int("WEB_PATIENCE", 10, at_least=1)  # seconds that a client may lag behind, sending or reading
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["service.projects.authentication.KeyAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "service.projects.authentication.KeyAuthentication",
+        "service.projects.sessions.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["service.projects.permissions.HasScope"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "service.api.renderers.AlwaysJSON",
     "DEFAULT_RENDERER_CLASSES": ["service.api.renderers.JSONRenderer"],
@@ -213,6 +227,9 @@ SPECTACULAR_SETTINGS = {
         {"name": "objects", "description": "What happened to one object, and how it was at a moment."},
         {"name": "stats", "description": "How many events there are, of what, and when."},
         {"name": "emitters", "description": "The processes that send, what they lost and what is missing of theirs."},
+        {"name": "keys", "description": "The keys of a project."},
+        {"name": "projects", "description": "The projects that the caller may see."},
+        {"name": "erasures", "description": "What was erased of a project, or is being."},
         {"name": "meta", "description": "What this service takes."},
     ],
 }

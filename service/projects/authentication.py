@@ -11,8 +11,9 @@ from rest_framework.request import Request
 
 from service.api import calls
 from service.api.problems import Problem
-from service.projects import operations, ratelimit, remembered
+from service.projects import operations, ratelimit, remembered, sessions
 from service.projects.models import Key, Scope
+from service.projects.seats import Seat
 
 _keys: remembered.Memory[Key] = remembered.Memory(10_000)
 # Apart, so that guessing tokens drives no good key out.
@@ -62,15 +63,16 @@ def token_in(header: bytes) -> str | None:
 
 
 def project_of(request: Request) -> int:
-    """Return the id of the one project that ``request`` may see. Raises `Unauthorized` without a key."""
-    return key_of(request).project_id
+    """Return the id of the one project that ``request`` may see. Raises `Unauthorized` without a key or a seat."""
+    return caller_of(request).project_id
 
 
-def key_of(request: Request) -> Key:
-    key: object = request.auth
-    if not isinstance(key, Key):
+def caller_of(request: Request) -> Key | Seat:
+    """Return who asks, a program or a person; both have ``project_id``, ``scopes`` and ``reads``."""
+    caller: object = request.auth
+    if not isinstance(caller, Key | Seat):
         raise Unauthorized("key_missing", "Send a key as 'Authorization: Bearer hg_…'.")
-    return key
+    return caller
 
 
 def usable_key(token: str) -> Key:
@@ -78,11 +80,16 @@ def usable_key(token: str) -> Key:
     key = known_key(operations.digest(token))
     if key is None:
         raise Unauthorized("key_unknown", "No key is like this one. Check it for a missing or extra character.")
+    refuse_ended(key)
+    return key
+
+
+def refuse_ended(key: Key) -> None:
+    """Raise `Unauthorized` for a key that was revoked or has expired."""
     if has_passed(key.revoked_at):
         raise Unauthorized("key_revoked", f"The key {key.prefix}… was revoked. Use another, or make a new one.")
     if has_passed(key.expires_at):
         raise Unauthorized("key_expired", f"The key {key.prefix}… expired at {key.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
-    return key
 
 
 def remembered_key(token: str) -> Key | None:
@@ -109,7 +116,9 @@ def known_key(digest: bytes) -> Key | None:
 
 
 def lasting(request: Request, scope: Scope) -> Callable[[], bool]:
-    """Return what tells whether the key of ``request`` still has ``scope``, for an answer that takes long."""
+    """Return what tells whether who sent ``request`` still has ``scope``, for an answer that takes long."""
+    if isinstance(request.auth, Seat):
+        return sessions.lasting(request, scope)
     token = token_of(request)
 
     def may_go_on() -> bool:

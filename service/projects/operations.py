@@ -1,4 +1,4 @@
-"""Make projects and keys."""
+"""Make projects and keys, and end keys."""
 
 import hashlib
 import secrets
@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from service.api.problems import Problem
 from service.projects.models import Key, Project, Scope
 
 ALPHABET = string.ascii_letters + string.digits
@@ -28,6 +29,13 @@ class FirstStart:
     username: str
     password: str
     key: str
+
+
+class KeyEnded(Problem):
+    """The key has a successor already, or works no more."""
+
+    status_code = 409
+    title = "The key's time is over"
 
 
 def digest(token: str) -> bytes:
@@ -58,6 +66,52 @@ def create_key(
     )
     key.reads.set(reads)
     return token
+
+
+@transaction.atomic
+def rotate_key(key: Key, overlap: timedelta) -> str:
+    """Make the successor of ``key`` and return its token, which can't be had again.
+
+    It may do what ``key`` may, and lives as long as that was made to. ``key`` expires after ``overlap``, or when it
+    would anyway. Raises `KeyEnded` for a key that was rotated before, also by another at this moment, or that works no
+    more. ``key`` is then as the database has it.
+    """
+    key.refresh_from_db(from_queryset=Key.objects.select_for_update(no_key=True))
+    refuse_ended(key)
+    now = timezone.now()
+    lifetime = None if key.expires_at is None else now + (key.expires_at - key.created_at)
+    token = create_key(key.project, key.scopes, label=key.label, expires_at=lifetime, reads=key.reads.all())
+    successor = Key.objects.get(digest=digest(token))
+    successor.rate_limit = key.rate_limit
+    successor.save(update_fields=["rate_limit"])
+    key.successor = successor
+    key.expires_at = min(now + overlap, key.expires_at or now + overlap)
+    key.save(update_fields=["successor", "expires_at"])
+    return token
+
+
+def refuse_ended(key: Key) -> None:
+    """Raise `KeyEnded` for a key that can't be rotated."""
+    now = timezone.now()
+    if key.revoked_at is not None and key.revoked_at <= now:
+        raise KeyEnded("key_revoked", f"The key {key.prefix}… was revoked. Make a new one.")
+    if key.successor is not None:
+        detail = f"The key {key.prefix}… was rotated already, to {key.successor.prefix}…; rotate that one."
+        raise KeyEnded("key_rotated", detail)
+    if key.expires_at is not None and key.expires_at <= now:
+        raise KeyEnded("key_expired", f"The key {key.prefix}… has expired. Make a new one.")
+
+
+def revoke_key(key: Key) -> bool:
+    """End ``key`` for good; return whether it was this that did. Others believe it within `remembered.SECONDS`.
+
+    A revocation that was set for later happens now; one that happened keeps its time.
+    """
+    now = timezone.now()
+    later = Q(revoked_at=None) | Q(revoked_at__gt=now)
+    is_ended = bool(Key.objects.filter(later, pk=key.pk).update(revoked_at=now))
+    key.refresh_from_db(fields=["revoked_at"])
+    return is_ended
 
 
 def note_use(key: Key) -> None:

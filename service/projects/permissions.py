@@ -1,4 +1,4 @@
-"""Let a key do what its scopes say, and nothing else."""
+"""Let a key, or a person, do what their scopes say, and nothing else."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,9 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from service.api.problems import Problem
-from service.projects.authentication import key_of
+from service.projects.authentication import caller_of
+from service.projects.models import Key
+from service.projects.seats import Seat
 
 if TYPE_CHECKING:  # DRF's views import this module by its settings
     from rest_framework.views import APIView
@@ -14,14 +16,14 @@ if TYPE_CHECKING:  # DRF's views import this module by its settings
 
 class Forbidden(Problem):
     status_code = 403
-    title = "The key lacks a scope"
+    title = "A scope is missing"
 
 
 class HasKey(BasePermission):
-    """Ask for a key, whatever its scopes."""
+    """Ask for a key or a person, whatever their scopes."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        return bool(key_of(request))
+        return bool(caller_of(request))
 
 
 class HasScope(BasePermission):
@@ -31,11 +33,15 @@ class HasScope(BasePermission):
     """
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        key = key_of(request)
+        caller = caller_of(request)
         method = "GET" if request.method == "HEAD" else request.method
         scope = getattr(view, "scopes", {}).get(method)
         if scope is None:
             return method == "OPTIONS" or method not in view.allowed_methods  # the latter is a 405
-        if scope not in key.scopes:
-            raise Forbidden("scope_missing", f"The key {key.prefix}… has no scope '{scope}'.")
+        if scope not in caller.scopes:
+            raise Forbidden("scope_missing", f"{named(caller)} has no scope '{scope}'.")
         return True
+
+
+def named(caller: Key | Seat) -> str:
+    return f"The key {caller.prefix}…" if isinstance(caller, Key) else f"Your role of a {caller.role}"

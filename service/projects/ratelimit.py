@@ -1,8 +1,8 @@
-"""How many requests a key may make in a minute, over all processes.
+"""How many requests a key, or a person, may make in a minute, over all processes.
 
-The minutes are Postgres', where each key has one row: how much of this minute's quota is handed out. A process leases
-a hundredth of the quota at a time, so that it asks seldom, and never are more requests let through than the quota has.
-A process that few ask may end the minute with some of its last lease unused.
+The minutes are Postgres', where each has one row, a person by the negative id: how much of this minute's quota is
+handed out. A process leases a hundredth of the quota at a time, so that it asks seldom, and never are more requests let
+through than the quota has. A process that few ask may end the minute with some of its last lease unused.
 """
 
 import math
@@ -44,7 +44,7 @@ LEASE = """
 
 class RateLimited(Problem):
     status_code = 429
-    title = "The key has used up its requests"
+    title = "The requests of this minute are used up"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,15 +137,23 @@ def quota_of(key: Key) -> int:
 
 def count(request: HttpRequest, key: Key) -> None:
     """Count ``request``, and note what its answer tells of it. Raises `RateLimited` for a key beyond its quota."""
-    quota = quota_of(key)
+    count_of(request, key.pk, quota_of(key), f"The key {key.prefix}…")
+
+
+def count_user(request: HttpRequest, user_id: int) -> None:
+    """Count the request of a person, in whichever project. Raises `RateLimited`."""
+    count_of(request, -user_id, settings.RATE_LIMIT, "A person")
+
+
+def count_of(request: HttpRequest, row: int, quota: int, who: str) -> None:
     if not quota:
         return
-    told = allow(key.pk, quota)
+    told = allow(row, quota)
     request.META[NOTED] = told
     if not told.is_granted:
         raise RateLimited(
             "rate_limited",
-            f"The key {key.prefix}… may make {quota} requests a minute. Send it again in {told.seconds} s.",
+            f"{who} may make {quota} requests a minute. Send it again in {told.seconds} s.",
             headers={"Retry-After": str(told.seconds)},
         )
 

@@ -1,4 +1,4 @@
-"""What the service's tests are played with: events that are fresh and valid, and clients that each have one key."""
+"""What the service's tests are played with: fresh and valid events, and clients that have a key or are logged in."""
 
 import json
 import secrets
@@ -66,9 +66,10 @@ def problem(answer: Any, status: int, code: str, named: str | None = None) -> di
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """The API as the holder of ``key`` meets it."""
+    """The API as the holder of ``key`` meets it, or who is logged in with ``client`` and asks about ``project``."""
 
     key: str | None
+    project: str | None = None
     client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
 
     def send(self, content: object, media_type: str = "application/json", **headers: str) -> Any:
@@ -111,7 +112,9 @@ class Api:
 
     def headers(self, given: dict[str, str] | None = None) -> dict[str, str]:
         named = {name.replace("_", "-"): value for name, value in (given or {}).items()}
-        return named if self.key is None else {"Authorization": f"Bearer {self.key}"} | named
+        own = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
+        about = {} if self.project is None else {"Heliograph-Project": self.project}
+        return own | about | named
 
     def listed(self, **parameters: object) -> "list[str]":
         """Return the ids of the first page."""

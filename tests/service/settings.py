@@ -3,4 +3,5 @@
 from service.settings import *  # noqa: F403
 
 SECRET_KEY = "tests"
+RECORD_READS = False  # each event is one that a test stored
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

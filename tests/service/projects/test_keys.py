@@ -130,7 +130,7 @@ def test_no_other_scope_opens_the_events(scopes: list[str], project: Project) ->
     assert statuses == [403, 403, 403]
 
 
-def test_a_session_of_the_admin_opens_no_api(stranger: Api, admin_user: Any) -> None:
+def test_a_session_that_names_no_project_opens_no_api(stranger: Api, admin_user: Any) -> None:
     stranger.client.force_login(admin_user)
 
     unauthorized(stranger.list(), "key_missing")

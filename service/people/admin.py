@@ -1,0 +1,350 @@
+"""Projects, keys, members and users in Django's admin: an owner's bounded to his projects, a superuser's to nothing.
+
+No page reads events, so that each is as fast with ten million of them as with none.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import procrastinate.contrib.django.admin  # noqa: F401  # registers what is unregistered here
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Field, ForeignKey, ManyToManyField, Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from service.access import operations as access
+from service.access.operations import moment
+from service.access.queries import by_token
+from service.api.problems import Problem
+from service.events import records
+from service.events.records import Record
+from service.people.forms import KeyForm, MembershipForm, RotateForm
+from service.projects import operations, queries
+from service.projects.models import Key, Membership, Project, Role
+from service.projects.seats import Seat
+
+# Groups decide nothing here; the pages of jobs look through all of them for their filters.
+admin.site.unregister([Group, User, ProcrastinateJob])
+
+
+class Secret(str):
+    """A text that a page can show, and that isn't told where its context is, as in the log of a template."""
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+def owned(request: HttpRequest) -> QuerySet[Project]:
+    return queries.projects_of(request.user, Role.OWNER)
+
+
+def is_superuser(request: HttpRequest) -> bool:
+    return request.user.is_active and request.user.is_superuser
+
+
+def person_of(request: HttpRequest) -> User:
+    """Return who asks. Raises PermissionDenied for nobody, who gets no further than the site's login anyway."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
+
+
+def seat_of(request: HttpRequest, key: Key) -> Seat:
+    seat = queries.seat_in(person_of(request), key.project.name)
+    if seat is None or seat.role != Role.OWNER:
+        raise PermissionDenied
+    return seat
+
+
+def tell(request: HttpRequest, kind: Record, about: Key | Membership, data: dict[str, object]) -> None:
+    """Record what a person does to a key or a member, among the events of the project."""
+    if isinstance(about, Key):
+        which = (records.KEY, about.pk)
+        told: dict[str, object] = {"prefix": about.prefix, "label": records.told(about.label)}
+    else:
+        which = (records.USER, about.user_id)
+        told = {"username": records.told(about.user.username), "role": about.role}
+    records.record(about.project_id, kind, person_of(request), about=which, data=told | data)
+
+
+class Bounded(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+    """What an owner may see and change of the projects that he owns, and superusers of all."""
+
+    project: ClassVar[str]  # the way from the model to its project's id
+    show_full_result_count = False
+    list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(**{f"{self.project}__in": owned(request).values("pk")})
+
+    def is_within(self, request: HttpRequest, which: Model | None = None) -> bool:
+        """Return whether the person has a right to ``which``; without one, to any."""
+        if which is None:
+            return self.admin_site.has_permission(request)
+        return owned(request).filter(pk=getattr(which, self.project)).exists()
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.is_within(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.is_within(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.is_within(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.is_within(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.is_within(request, obj)
+
+    def formfield_for_foreignkey(
+        self, db_field: "ForeignKey[Any, Any]", request: HttpRequest, **kwargs: Any
+    ) -> "forms.ModelChoiceField[Any] | None":
+        return super().formfield_for_foreignkey(db_field, request, **self.offered(db_field, request), **kwargs)
+
+    def formfield_for_manytomany(
+        self, db_field: "ManyToManyField[Any, Any]", request: HttpRequest, **kwargs: Any
+    ) -> "forms.ModelMultipleChoiceField[Any] | None":
+        return super().formfield_for_manytomany(db_field, request, **self.offered(db_field, request), **kwargs)
+
+    def offered(self, field: "Field[Any, Any]", request: HttpRequest) -> dict[str, Any]:
+        return {"queryset": owned(request)} if field.related_model is Project else {}
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Allow what the list's own filters ask, and no guessing at a column, such as a digest, bit by bit."""
+        if "\0" in value:  # which Postgres doesn't take
+            return False
+        filters = {each if isinstance(each, str) else each[0] for each in self.get_list_filter(request)}  # type: ignore[index]  # no class is among them
+        return lookup.partition("__")[0] in filters and super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(Project)
+class ProjectAdmin(Bounded):
+    project = "pk"
+    list_display = ["name", "retention_days", "created_at"]
+    search_fields = ["name"]
+    ordering = ["name"]
+    fields = ["name", "retention_days", "created_at"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        # An owner who could rename would learn which names are taken.
+        return ["created_at"] if is_superuser(request) else ["name", "created_at"]
+
+    def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and "retention_days" in form.changed_data:
+            changes = {"retention_days": [form.initial["retention_days"], obj.retention_days]}
+            records.record(
+                obj.pk,
+                Record.RETENTION_CHANGED,
+                person_of(request),
+                about=(records.PROJECT, obj.pk),
+                data={"changes": changes},
+            )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Delete none: its events would stay, and nobody could see them."""
+        return False
+
+
+@admin.register(Key)
+class KeyAdmin(Bounded):
+    """Keys are made, rotated and revoked, and stay. A token is in one answer, and nowhere else."""
+
+    project = "project_id"
+    form = KeyForm
+    list_display = ["prefix", "project", "label", "scopes", "last_used_at", "expires_at", "revoked_at"]
+    list_select_related = ["project"]
+    list_filter = [("revoked_at", admin.EmptyFieldListFilter), ("project", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["label", "prefix"]
+    ordering = ["-pk"]
+    autocomplete_fields = ["project", "reads"]
+    change_form_template = "admin/projects/key/change_form.html"
+    limits = ("Limits", {"fields": ["expires_at", "rate_limit"]})
+    chains = ("Chains", {"fields": ["reads"]})
+    state = ("State", {"fields": ["created_at", "last_used_at", "revoked_at", "successor"]})
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        if obj is None:
+            return [(None, {"fields": ["project", "label", "scopes"]}), self.limits, self.chains]
+        return [
+            (None, {"fields": ["prefix", "project", "label", "scopes"]}),
+            self.limits,
+            self.chains,
+            self.state,
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        of_superusers = [] if is_superuser(request) else ["rate_limit"]
+        of_the_key = ["prefix", "project", *self.state[1]["fields"]]
+        return of_superusers if obj is None else [*of_the_key, *of_superusers]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        views: dict[str, Callable[..., HttpResponse]] = {"rotate": self.rotate_view, "revoke": self.revoke_view}
+        own = [
+            path(f"<int:object_id>/{name}/", self.admin_site.admin_view(view), name=f"projects_key_{name}")
+            for name, view in views.items()
+        ]
+        return own + super().get_urls()
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
+        shown = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, shown)
+
+    def save_model(self, request: HttpRequest, obj: Key, form: Any, change: bool) -> None:
+        if change:
+            self.save_changes(request, obj, form)
+            return
+        token = operations.create_key(obj.project, obj.scopes)
+        made = by_token(token)
+        obj.pk, obj.prefix, obj.digest = made.pk, made.prefix, made.digest
+        obj.token = token  # type: ignore[attr-defined]  # until response_add tells it
+        super().save_model(request, obj, form, change)
+        tell(request, Record.KEY_MADE, obj, {"scopes": obj.scopes, "expires": moment(obj.expires_at)})
+
+    def save_changes(self, request: HttpRequest, key: Key, form: KeyForm) -> None:
+        """Write what was changed and nothing else, such as a revocation that another made meanwhile."""
+        key.save(update_fields=[name for name in form.changed_data if name != "reads"])
+        if form.changed_data:
+            changes = {name: form.change_of(name) for name in form.changed_data}
+            tell(request, Record.KEY_CHANGED, key, {"changes": changes})
+
+    def response_add(self, request: HttpRequest, obj: Key, post_url_continue: str | None = None) -> HttpResponse:
+        return self.told(request, obj, obj.token)  # type: ignore[attr-defined]  # save_model set it
+
+    def rotate_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Ask how long the old key goes on, and answer with the new token."""
+        key = self.living(request, object_id)
+        form = RotateForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                overlap = timedelta(hours=form.cleaned_data["hours"])
+                successor, token = access.rotate_key(seat_of(request, key), key.pk, overlap)
+            except Problem as refusal:
+                form.add_error(None, str(refusal.detail))
+            else:
+                self.log_change(request, key, "Rotated.")
+                return self.told(request, successor, token)
+        return self.asked(request, key, "Rotate", form)
+
+    def revoke_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        key = self.living(request, object_id)
+        if request.method != "POST":
+            return self.asked(request, key, "Revoke", forms.Form())
+        access.revoke_key(seat_of(request, key), key.pk)
+        self.log_change(request, key, "Revoked.")
+        messages.success(request, f"The key {key} is revoked.")
+        return redirect("admin:projects_key_change", key.pk)
+
+    def living(self, request: HttpRequest, pk: int) -> Key:
+        """Return a key within the person's right that isn't revoked. Raises Http404."""
+        key: Key = get_object_or_404(self.get_queryset(request).select_related("project"), pk=pk, revoked_at=None)
+        return key
+
+    def asked(self, request: HttpRequest, key: Key, verb: str, form: forms.Form) -> HttpResponse:
+        context = {"title": f"{verb} {key}", "verb": verb, "key": key, "form": form}
+        return self.page(request, "ask", context)
+
+    def told(self, request: HttpRequest, key: Key, token: str) -> HttpResponse:
+        return self.page(request, "token", {"title": f"The key {key}", "key": key, "token": Secret(token)})
+
+    def page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+        whole = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        return TemplateResponse(request, f"admin/projects/key/{name}.html", whole)
+
+
+@admin.register(Membership)
+class MembershipAdmin(Bounded):
+    project = "project_id"
+    form = MembershipForm
+    list_display = ["user", "project", "role", "created_at"]
+    list_select_related = ["user", "project"]
+    list_filter = ["role", ("project", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["user__username"]
+    ordering = ["-pk"]
+    autocomplete_fields = ["project"]
+    fieldsets = [(None, {"fields": ["project", "user", "role"]})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return [] if obj is None else ["project", "user"]
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        if not change:
+            super().save_model(request, obj, form, change)
+            tell(request, Record.MEMBER_ADDED, obj, {})
+        elif form.changed_data:
+            obj.save(update_fields=form.changed_data)
+            tell(request, Record.MEMBER_CHANGED, obj, {"changes": {"role": [form.initial["role"], obj.role]}})
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        tell(request, Record.MEMBER_REMOVED, obj, {})
+        super().delete_model(request, obj)
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        for membership in queryset:
+            self.delete_model(request, membership)
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # not generic at run time
+    """People, for superusers only. Staff and Django's own permissions decide nothing here, and aren't shown."""
+
+    list_display = ["username", "email", "is_active", "is_superuser", "last_login"]
+    list_filter = ["is_active", "is_superuser"]
+    filter_horizontal = []
+    readonly_fields = ["last_login", "date_joined"]
+    show_full_result_count = False
+    fieldsets = [
+        (None, {"fields": ["username", "password"]}),
+        ("Personal info", {"fields": ["first_name", "last_name", "email"]}),
+        ("Rights", {"fields": ["is_active", "is_superuser"]}),
+        ("Dates", {"fields": ["last_login", "date_joined"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        # Otherwise a history would tell whether there is a user of an id.
+        everybody = super().get_queryset(request)
+        return everybody if is_superuser(request) else everybody.none()
+
+    @transaction.atomic
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        for membership in obj.memberships.all():
+            tell(request, Record.MEMBER_REMOVED, membership, {})
+        super().delete_model(request, obj)
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            self.delete_model(request, user)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return is_superuser(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_superuser(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return is_superuser(request)
