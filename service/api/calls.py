@@ -32,6 +32,7 @@ class Call:
     is_cut: bool = False
     project: int | None = None
     key: str = ""
+    user: int | None = None
 
     @property
     def duration(self) -> float:
@@ -50,6 +51,12 @@ def note_key(project: int, prefix: str) -> None:
     """Note whose key the request came with."""
     if (call := _current.get()) is not None:
         call.project, call.key = project, prefix
+
+
+def note_user(project: int, user: int) -> None:
+    """Note who sent the request, a person."""
+    if (call := _current.get()) is not None:
+        call.project, call.user = project, user
 
 
 def note_route(route: str) -> None:

@@ -19,3 +19,7 @@ VALUE = 1_000  # characters of what a filter asks for
 CHOICES = 100  # of which one has to hold
 SEARCH = 4_000  # characters of q=
 TERMS = 32  # in q=
+
+KEYS = 100  # of a project that are usable at a time
+OVERLAP = 30 * 24 * 3600  # seconds for which a key may outlive its rotation
+KEY_BYTES = 16 * 1024  # of what is asked about a key

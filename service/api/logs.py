@@ -44,5 +44,6 @@ def told_of(call: calls.Call | None) -> dict[str, Any]:
         "duration_ms": round(call.duration * 1000, 1),
         "project": call.project,
         "key": call.key,
+        "user": call.user,
     }
     return {name: value for name, value in known.items() if value not in {None, "", 0}}

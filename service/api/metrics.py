@@ -21,6 +21,7 @@ IN_FLIGHT = Gauge("heliograph_requests_in_flight", "Requests begun and not answe
 CUT = Counter("heliograph_answers_cut", "Answers whose client left or didn't read, or that failed half-way.")
 OVERLOADED = Counter("heliograph_overloaded", "Requests refused because too much was under way.")
 BODY_BYTES = Counter("heliograph_body_bytes", "Bytes of bodies read, as they came on the wire.")
+UNRECORDED_READS = Counter("heliograph_unrecorded_reads", "Reads of events that could not be recorded.")
 DATABASE_ERRORS = Counter("heliograph_database_errors", "Requests that the database didn't answer.")
 EVENTS = Counter("heliograph_events", "Events taken in, by what became of them.", ["outcome"])
 for outcome in ("accepted", "duplicate", "rejected"):

@@ -27,13 +27,16 @@ PROBLEMS: dict[str, dict[str, object]] = {
         ],
     ),
     "401": document(401, "The key was not accepted", "key_missing", "Send a key as 'Authorization: Bearer hg_…'."),
-    "403": document(403, "The key lacks a scope", "scope_missing", "The key hg_4Fh2kQz9… has no scope 'events:read'."),
+    "403": document(403, "A scope is missing", "scope_missing", "The key hg_4Fh2kQz9… has no scope 'events:read'."),
     "404": document(404, "Not Found", "not_found", "This project has no event 01a1f873-c8a0-7c3e-a1b2-000000000000."),
     "408": document(
         408,
         "The request took too long to arrive",
         "request_timeout",
         "The body came slower than 16384 bytes a second. Send it again.",
+    ),
+    "409": document(
+        409, "That can't be done as things are", "own_key", "A key can't revoke itself. Use another, or rotate it."
     ),
     "413": document(
         413,
@@ -53,7 +56,7 @@ PROBLEMS: dict[str, dict[str, object]] = {
     ),
     "429": document(
         429,
-        "The key has used up its requests",
+        "The requests of this minute are used up",
         "rate_limited",
         "The key hg_4Fh2kQz9… may make 60000 requests a minute. Send it again in 12 s.",
     ),
@@ -88,7 +91,7 @@ class OperationSchema(AutoSchema):
         scope = getattr(self.view, "scopes", {}).get(self.method)
         operation[SCOPES] = [] if scope is None else [str(scope)]
         if scope is not None:
-            needs = f"Needs a key with the scope `{scope}`."
+            needs = f"Needs the scope `{scope}`, of a key or of a person's role."
             operation["description"] = "\n\n".join(filter(None, [operation.get("description"), needs]))
 
 

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
@@ -17,6 +16,8 @@ from service.api.parameters import check_parameters
 from service.api.schema import problems
 from service.events import partitions
 from service.events.serializers import rfc3339
+from service.projects import retention
+from service.projects.authentication import project_of
 from service.projects.permissions import HasKey
 
 LIMITS = {
@@ -45,18 +46,18 @@ class MetaSerializer(serializers.Serializer[Any]):
     version = serializers.CharField()
     time = serializers.DateTimeField(help_text="The service's clock.")
     limits = LimitsSerializer()
-    retention_days = serializers.IntegerField()
+    retention_days = serializers.IntegerField(help_text="For how long the events of the key's project are kept.")
     accepted_ids = AcceptedIdsSerializer()
 
 
-def describe(now: datetime) -> dict[str, Any]:
+def describe(now: datetime, days: int) -> dict[str, Any]:
     return {
         "version": VERSION,
         "time": rfc3339(now),
         "limits": LIMITS,
-        "retention_days": settings.RETENTION_DAYS,
+        "retention_days": days,
         "accepted_ids": {
-            "oldest": rfc3339(partitions.horizon(now)),
+            "oldest": rfc3339(retention.horizon(days, now)),
             "newest": rfc3339(now + partitions.FUTURE),
         },
     }
@@ -84,8 +85,8 @@ class MetaView(APIView):
         description="Any key may ask.",
         tags=["meta"],
         examples=[EXAMPLE],
-        responses={200: MetaSerializer, **problems(400, 401, 503)},
+        responses={200: MetaSerializer, **problems(400, 401, 403, 503)},
     )
     def get(self, request: Request) -> Response:
         check_parameters(request.query_params, ())
-        return Response(describe(timezone.now()))
+        return Response(describe(timezone.now(), retention.days_of(project_of(request))))

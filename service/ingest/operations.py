@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from service.api.inspection import Fault, RefusedError, printable
 from service.events import operations as events
 from service.events.operations import Row
 from service.ingest import wire
+from service.ingest.wire import Window
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +56,8 @@ class Batch:
         )
 
 
-def read(documents: Sequence[bytes], now: datetime) -> Batch:
-    """Check the events in ``documents``, as they may be at the time ``now``."""
-    window = wire.Window.at(now)
+def read(documents: Sequence[bytes], window: Window) -> Batch:
+    """Check the events in ``documents``, whose ids have to be in ``window``."""
     rows: dict[int, Row] = {}
     errors: list[Error] = []
     for index, raw in enumerate(documents):

@@ -21,7 +21,8 @@ from service.front.answers import Answer
 from service.front.environ import Scope
 from service.ingest import document, operations, views
 from service.ingest.operations import Batch
-from service.projects import authentication, ratelimit
+from service.ingest.wire import Window
+from service.projects import authentication, ratelimit, retention
 from service.projects.authentication import Unauthorized
 from service.projects.models import Key
 from service.projects.models import Scope as KeyScope
@@ -72,7 +73,8 @@ def read(scope: Scope, content: bytes) -> Post | None:
         return None
     key = key_of(headers.get(b"authorization", b""))
     form = headers.get(b"content-type", b"").decode("latin-1")
-    if key is None or form not in FORMS:
+    days = None if key is None else retention.remembered_days(key.project_id)
+    if key is None or days is None or form not in FORMS:
         return None
     try:
         text = plain(content, headers.get(b"content-encoding"))
@@ -82,7 +84,7 @@ def read(scope: Scope, content: bytes) -> Post | None:
         events = document.bounded(document.items(text)) if is_batch else [document.json_of(text)]
     except BodyProblem:
         return None
-    batch = operations.read(events, timezone.now())
+    batch = operations.read(events, Window.at(timezone.now(), days))
     return Post(key, batch, is_batch) if batch.rows and not batch.errors else None
 
 

@@ -20,6 +20,8 @@ from service.events.views import EventListView
 from service.ingest import document, operations
 from service.ingest.operations import Error, Receipt
 from service.ingest.serializers import ReceiptSerializer
+from service.ingest.wire import Window
+from service.projects import retention
 from service.projects.authentication import project_of
 from service.projects.models import Scope
 
@@ -74,8 +76,9 @@ class EventsView(EventListView):
         check_parameters(request.query_params, (DRY_RUN.name,))
         dry_run = is_set(request.query_params, DRY_RUN.name)
         posted = document.read(request._request)
-        batch = operations.read(posted.events, timezone.now())
-        receipt = operations.store(project_of(request), batch, dry_run=dry_run)
+        project_id = project_of(request)
+        window = Window.at(timezone.now(), retention.days_of(project_id))
+        receipt = operations.store(project_id, operations.read(posted.events, window), dry_run=dry_run)
         if not dry_run:
             metrics.count_events(receipt.accepted, receipt.duplicates, receipt.rejected)
         return Response(receipt, status=status_of(receipt, is_batch=posted.is_batch))

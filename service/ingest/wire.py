@@ -10,7 +10,6 @@ from typing import Annotated, Literal, Self
 from uuid import UUID
 
 import msgspec
-from django.conf import settings
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from service.api import inspection, limits
@@ -18,6 +17,7 @@ from service.api.inspection import Fault, RefusedError
 from service.events import ids, partitions
 from service.events.operations import Row
 from service.ingest import extensions
+from service.projects import retention
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -50,14 +50,15 @@ class Attributes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The ids that are accepted at one moment."""
+    """The ids that are accepted at one moment, where events are kept for so many days."""
 
     lowest: str
     highest: str
+    days: int
 
     @classmethod
-    def at(cls, now: datetime) -> Self:
-        return cls(str(ids.floor(partitions.horizon(now))), str(ids.floor(now + partitions.FUTURE)))
+    def at(cls, now: datetime, days: int) -> Self:
+        return cls(str(ids.floor(retention.horizon(days, now))), str(ids.floor(now + partitions.FUTURE)), days)
 
     def holds(self, event_id: str) -> bool:
         return self.lowest <= event_id < self.highest
@@ -119,10 +120,10 @@ def sorted_out(raw: bytes) -> tuple[Attributes, dict[str, object]]:
 
 
 def build(attributes: Attributes, kept: dict[str, object], data: Raw | None, window: Window) -> Row:
-    event_id = identify(attributes, kept)
+    event_id = identify(attributes, kept, window)
     if not window.holds(event_id):
         field = "id" if event_id == attributes.id.lower() else "time"
-        raise RefusedError(out_of_range(field, ids.time_of(event_id)))
+        raise RefusedError(out_of_range(field, ids.time_of(event_id), window))
     minted = ids.time_of(event_id)
     if attributes.time is not None and abs(attributes.time - minted) > ids.SKEW:
         raise RefusedError(Fault("time", "time_mismatch", f"It is over 24 h from the id's own time, {minted:%FT%TZ}."))
@@ -146,7 +147,7 @@ def build(attributes: Attributes, kept: dict[str, object], data: Raw | None, win
     )
 
 
-def identify(attributes: Attributes, kept: dict[str, object]) -> str:
+def identify(attributes: Attributes, kept: dict[str, object], window: Window) -> str:
     """Return the UUIDv7 of the event: its own, or the one that stands for a foreign id, which is kept then."""
     if ids.is_canonical(attributes.id):
         return attributes.id
@@ -156,7 +157,7 @@ def identify(attributes: Attributes, kept: dict[str, object]) -> str:
     if attributes.time is None:
         raise RefusedError(Fault("time", "required", "An event whose id is not a UUIDv7 needs a time."))
     if attributes.time < ids.EPOCH:
-        raise RefusedError(out_of_range("time", attributes.time))
+        raise RefusedError(out_of_range("time", attributes.time, window))
     return str(ids.mapped(attributes.time, attributes.source, attributes.id))
 
 
@@ -195,11 +196,11 @@ def media(attributes: Attributes, kept: dict[str, object]) -> dict[str, object]:
     return kept
 
 
-def out_of_range(field: str, when: datetime) -> Fault:
+def out_of_range(field: str, when: datetime, window: Window) -> Fault:
     return Fault(
         field,
         "id_out_of_range",
-        f"It is of {when:%Y-%m-%d}; this service takes the last {settings.RETENTION_DAYS} days and the next 24 h.",
+        f"It is of {when:%Y-%m-%d}; of this project the last {window.days} days are taken, and the next 24 h.",
     )
 
 

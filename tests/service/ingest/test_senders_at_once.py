@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -16,7 +17,8 @@ from uuid import uuid4
 import pytest
 import urllib3
 from django.db import connection, transaction
-from django.db.models import Count, Sum
+from django.db.models import Count, DateTimeField, Sum
+from django.db.models.functions import Trunc
 from django.utils import timezone
 from psycopg.conninfo import make_conninfo
 
@@ -24,10 +26,13 @@ from service.events import operations
 from service.events.models import Arrival, Delta, Event
 from service.events.operations import Row
 from service.projects.models import Project
+from service.stats import models as stats_models
+from service.stats import operations as stats
+from service.stats.dimensions import rolled
 from service.telemetry import operations as telemetry
 from service.telemetry.models import Emitter
 from tests import live
-from tests.service.cast import EVENTS, event, uuid7
+from tests.service.cast import EVENTS, Api, event, uuid7
 
 SENDERS = 4
 ROUNDS = 12
@@ -125,10 +130,31 @@ def test_eight_writers_of_two_processes_store_and_count_each_event_once(
     assert Counter(str(each) for each in Event.objects.values_list("id", flat=True)) == Counter(sent)
     counted = Delta.objects.order_by("type").values_list("type").annotate(Sum("count"))
     assert list(counted) == list(Event.objects.order_by("type").values_list("type").annotate(Count("id")))
+    assert told_by_type(Api(key=key)) == Counter(Event.objects.values_list("type", flat=True))
+    stats.fold(project.pk)
+    assert told_by_type(Api(key=key)) == Counter(Event.objects.values_list("type", flat=True))
+    assert counted_by_type(1) == stored_by_type("hour")
+    assert counted_by_type(24) == stored_by_type("day")
     assert Counter(str(each) for arrival in Arrival.objects.all() for each in arrival.ids) == Counter(sent)
     telemetry.fold(project.pk)
     assert Emitter.objects.get().stored == len(sent)
     assert count("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == deadlocks
+
+
+def told_by_type(api: Api) -> dict[str, int]:
+    """Return the sums of the histogram's buckets."""
+    groups = api.get("/api/v1/stats/histogram/?group_by=type").json()["groups"]
+    return {group["value"]: sum(group["counts"]) for group in groups}
+
+
+def counted_by_type(hours: int) -> dict[Any, int]:
+    counts = stats_models.Count.objects.filter(rolled=rolled(("type",)), hours=hours)
+    return {(each.series.type, each.moment): each.count for each in counts.select_related("series")}
+
+
+def stored_by_type(interval: str) -> dict[Any, int]:
+    stored = Event.objects.annotate(moment=Trunc("occurred_at", interval, tzinfo=UTC, output_field=DateTimeField()))
+    return {(kind, moment): count for kind, moment, count in stored.values_list("type", "moment").annotate(Count("id"))}
 
 
 def count(query: str) -> int:
