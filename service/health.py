@@ -1,4 +1,7 @@
-"""``/readyz``: it could store an event now, and for the coming week. The front answers ``/healthz`` itself."""
+"""``/readyz``: it could store an event now and for the coming week, and drops what expired.
+
+The front answers ``/healthz`` itself.
+"""
 
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -20,14 +23,16 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 
 def check_all() -> dict[str, str]:
-    checks = dict.fromkeys(["database", "migrations", "partitions"], "unknown")
+    checks = dict.fromkeys(["database", "migrations", "partitions", "retention"], "unknown")
     try:
         connection.ensure_connection()
         checks["database"] = "ok"
         checks["migrations"] = "ok" if migrated() else "pending: run manage.py migrate"
         if checks["migrations"] == "ok":
-            has_room = partitions.ready(timezone.now())
+            now = timezone.now()
+            has_room, has_old = partitions.ready(now), partitions.overdue(now)
             checks["partitions"] = "ok" if has_room else "missing: run manage.py ensure_partitions and the worker"
+            checks["retention"] = "overdue: run the worker" if has_old else "ok"
     except Error:  # InterfaceError, of a connection that was cut, is no DatabaseError
         checks["database"] = "unreachable"
     return checks

@@ -61,13 +61,15 @@ def real(text: str) -> float | Decimal:
 NAMED_ONE = Func("project_id", "data", function="event_named_one", output_field=models.BigIntegerField())
 NAMED_MANY = Func("project_id", "data", function="event_named_many", output_field=ArrayField(models.BigIntegerField()))
 NAMES_OBJECTS = Q(data__model__isnull=False)
+# Whether an event's time is over five minutes from its id's: migrations/0006_strays.py.
+STRAY = Q(Func("id", "occurred_at", function="event_is_stray", output_field=models.BooleanField()))
 
 
 class Event(models.Model):
     """One recorded emission of a signal.
 
-    Rows are written by `operations.store` only, and never changed. The migration makes the table itself, since
-    Django can't declare a partitioned one.
+    Rows are written by `operations.store` only, and never changed but by an erasure. The migration makes the table
+    itself, since Django can't declare a partitioned one.
     """
 
     pk = models.CompositePrimaryKey("project_id", "id")
@@ -108,6 +110,8 @@ class Event(models.Model):
             models.Index(
                 "project_id", "causation_id", "id", name="event_causation", condition=Q(causation_id__isnull=False)
             ),
+            # What occurred far from the time of its id, which few events did.
+            models.Index("project_id", "id", name="event_stray", condition=STRAY),
             # What bulk calls and changes of relations did to one object, in order: those that name it alone, and, by
             # another number, those that don't name all rows they wrote.
             models.Index(F("project_id"), NAMED_ONE, F("id"), name="event_named_one", condition=NAMES_OBJECTS),
@@ -146,14 +150,14 @@ class Delta(models.Model):
     """How many events of one hour and one kind were new in one statement, until they are added to the counts.
 
     Inserted with the events and never changed, so that nobody waits to count. What a reader adds up is the counts and
-    the deltas, in one statement. ``id`` is the smallest of these events' ids, each of which is stored only once.
+    the deltas, in one statement. ``id`` is the smallest of these events' ids, each of which is stored only once. Of
+    events that were taken away the ``count`` is negative, and the rest is of no event: see `removal`.
     """
 
     # The deltas of one project, which are added up together.
     pk = models.CompositePrimaryKey("project_id", "id")
     project_id = models.IntegerField()
     id = models.UUIDField()
-    last_id = models.UUIDField(help_text="The greatest of their ids.")
     hour = models.DateTimeField(help_text="The beginning of the hour, in UTC, in which the events occurred.")
     type = models.TextField()
     source = models.TextField()
@@ -161,34 +165,14 @@ class Delta(models.Model):
     action = models.TextField(null=True)
     outcome = models.TextField(null=True)
     count = models.BigIntegerField()
-    oldest = models.DateTimeField(help_text="When the first of the events occurred.")
-    newest = models.DateTimeField()
+    oldest = models.DateTimeField(null=True, help_text="When the first of the events occurred.")
+    newest = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "event_delta"
 
     def __str__(self) -> str:
         return f"{self.count} of {self.type}"
-
-
-class Hour(models.Model):
-    """The smallest and the greatest id of the events that occurred in an hour; of those in a `Delta`, that has them.
-
-    An event's time may be 24 h from its id's, and seldom is. Written with the counts, when deltas are added to them.
-    """
-
-    # The ids of a range of time.
-    pk = models.CompositePrimaryKey("project_id", "hour")
-    project_id = models.IntegerField()
-    hour = models.DateTimeField(help_text="Its beginning, in UTC.")
-    first_id = models.UUIDField()
-    last_id = models.UUIDField()
-
-    class Meta:
-        db_table = "event_hour"
-
-    def __str__(self) -> str:
-        return str(self.hour)
 
 
 class Arrival(models.Model):
@@ -211,3 +195,53 @@ class Arrival(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Erasure(models.Model):
+    """An object or an actor whose events are to go, and a tombstone that keeps them from coming again.
+
+    ``subject`` is there until it is done; what stays is ``digest``, by the project's `ErasureKey`. What occurred before
+    ``asked_at`` isn't stored again. ``fence`` is greater than any transaction that began before it could be seen.
+    """
+
+    class Kind(models.TextChoices):
+        OBJECT = "object"
+        ACTOR = "actor"
+
+    # One erasure.
+    pk = models.CompositePrimaryKey("project_id", "id")
+    project_id = models.IntegerField()
+    id = models.UUIDField()
+    kind = models.TextField(choices=Kind)
+    subject = models.TextField(null=True, help_text="Which one it is, until it is erased.")
+    digest = models.BinaryField(max_length=32)
+    asked_at = models.DateTimeField()
+    asked_by = models.TextField()
+    fence = TransactionId(null=True)
+    removed = models.BigIntegerField(default=0)
+    redacted = models.BigIntegerField(default=0)
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "event_erasure"
+        indexes = [
+            # Whether the subject of an event that comes was erased.
+            models.Index("project_id", "digest", "asked_at", name="event_erasure_digest"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class ErasureKey(models.Model):
+    """What the digests of a project are made with, so that one subject's differ from project to project."""
+
+    project_id = models.IntegerField(primary_key=True)
+    key = models.BinaryField(max_length=32)
+    asked_at = models.DateTimeField(help_text="Of the latest erasure.")
+
+    class Meta:
+        db_table = "event_erasure_key"
+
+    def __str__(self) -> str:
+        return str(self.project_id)

@@ -1,14 +1,21 @@
-"""Monthly partitions of the event table, made ahead of time by the service itself."""
+"""Monthly partitions of the event table: made ahead of time, and dropped when they expire, by the service itself.
+
+See docs/why/dropped-in-two-steps.md for how a month goes without anybody waiting.
+"""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from psycopg import sql
+from psycopg.errors import LockNotAvailable
 
-from service.events import ids
+from service.events import ids, removal
 
 logger = logging.getLogger(__name__)
 
@@ -16,13 +23,28 @@ TABLE = "event"
 AHEAD = timedelta(days=62)  # made this early; two months in which a dead worker does no harm
 FUTURE = timedelta(hours=24)  # how far ahead of the service's clock an id may be
 NEEDED = timedelta(days=7)  # readyz fails when less than this is left
+GRACE = timedelta(hours=1)  # after its last id is refused, until a month goes: what was accepted before is stored
+PATIENCE = "15s"  # for those who read a month that goes, beyond QUERY_TIMEOUT; else the next run goes on with it
 LOCK = "heliograph.partitions"
+DROPPING = "heliograph.partitions.dropping"
+
+PRESENT = """
+    SELECT relname, coalesce(inhdetachpending, false), inhparent IS NOT NULL
+    FROM pg_class LEFT JOIN pg_inherits ON inhrelid = oid AND inhparent = %(table)s::regclass
+    WHERE relkind = 'r' AND relname ~ %(named)s
+        AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = %(table)s::regclass)
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Month:
     year: int
     month: int
+
+    @classmethod
+    def of(cls, table: str) -> Self:
+        year, month = table.removeprefix(f"{TABLE}_").split("_")
+        return cls(int(year), int(month))
 
     @property
     def start(self) -> datetime:
@@ -38,7 +60,7 @@ class Month:
 
 
 def horizon(now: datetime) -> datetime:
-    """Return the time of the oldest id that is accepted."""
+    """Return the time of the oldest id that is accepted in any project."""
     return now - timedelta(days=settings.RETENTION_DAYS)
 
 
@@ -54,14 +76,16 @@ def ensure(now: datetime) -> list[str]:
     """Make the partitions that ids accepted from ``now`` on can need, and return the names of the new ones.
 
     Safe to call from many processes at once: an advisory lock lets one do it. Never blocks ingest: a table is
-    made alone and then attached, which needs only a SHARE UPDATE EXCLUSIVE lock on the parent.
+    made alone and then attached, which needs only a SHARE UPDATE EXCLUSIVE lock on the parent. A month that was
+    detached to be dropped, and is accepted again since the retention was raised, is attached as it is.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [LOCK])
-        present = existing()
-        missing = [month for month in months(horizon(now), now + FUTURE + AHEAD) if month.table not in present]
+        lock()
+        tables = present()
+        there = tables.attached | tables.leaving
+        missing = [month for month in months(horizon(now), now + FUTURE + AHEAD) if month.table not in there]
         for month in missing:
-            for statement in statements(month):
+            for statement in statements(month)[month.table in tables.loose :]:
                 cursor.execute(statement)
     if missing:
         logger.info("Made the partitions %s", ", ".join(month.table for month in missing))
@@ -85,19 +109,128 @@ def table_of(event_id: str) -> str:
     return Month(moment.year, moment.month).table
 
 
-def existing() -> frozenset[str]:
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of months: part of the event table, about to leave it, or apart from it."""
+
+    attached: frozenset[str]
+    leaving: frozenset[str]
+    loose: frozenset[str]
+
+    @property
+    def all(self) -> frozenset[str]:
+        return self.attached | self.leaving | self.loose
+
+
+def present() -> Tables:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass", [TABLE])
-        return frozenset(name for (name,) in cursor.fetchall())
+        cursor.execute(PRESENT, {"table": TABLE, "named": f"^{TABLE}_[0-9]{{4}}_[0-9]{{2}}$"})
+        found = cursor.fetchall()
+    return Tables(
+        attached=frozenset(name for name, is_leaving, has_parent in found if has_parent and not is_leaving),
+        leaving=frozenset(name for name, is_leaving, _ in found if is_leaving),
+        loose=frozenset(name for name, _, has_parent in found if not has_parent),
+    )
+
+
+def existing() -> frozenset[str]:
+    """Return the partitions that events can be stored in and read from."""
+    return present().attached
 
 
 def oldest() -> datetime:
-    """Return when the oldest month begins that has a partition. There is one, as `ensure` was run."""
-    year, month = min(existing()).removeprefix(f"{TABLE}_").split("_")
-    return Month(int(year), int(month)).start
+    """Return when the oldest month begins that has a table. There is one, as `ensure` was run.
+
+    One that was detached may come back with its events, until it is dropped.
+    """
+    return Month.of(min(present().all)).start
 
 
 def ready(now: datetime) -> bool:
     """Tell whether ids can be stored for the next `NEEDED` days."""
-    present = existing()
-    return all(month.table in present for month in months(now, now + NEEDED))
+    tables = existing()
+    return all(month.table in tables for month in months(now, now + NEEDED))
+
+
+def overdue(now: datetime) -> list[str]:
+    """Return the months that should have been dropped `NEEDED` ago, and are there."""
+    return expired(present().all, now - NEEDED)
+
+
+def drop_expired(now: datetime) -> list[str]:
+    """Drop the months of which no id is accepted at ``now``, and return their names.
+
+    Blocks neither ingest nor reads. Ends early, and is to be called again, while somebody still reads what goes. Safe
+    to call from many processes at once, of which one does it; and after one was killed in it, wherever that was.
+    Outside of a transaction only.
+    """
+    with connection.cursor() as cursor, alone(DROPPING) as is_alone, patient():
+        if not is_alone:
+            return []
+        try:
+            for table in present().leaving:
+                cursor.execute(statement("ALTER TABLE {} DETACH PARTITION {} FINALIZE", TABLE, table))
+            for table in expired(present().attached, now):
+                cursor.execute(statement("ALTER TABLE {} DETACH PARTITION {} CONCURRENTLY", TABLE, table))
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            logger.info("A month that is to be dropped is still read; the next run goes on with it")
+    return [table for table in expired(present().loose, now) if drop(table)]
+
+
+def expired(tables: frozenset[str], now: datetime) -> list[str]:
+    return sorted(table for table in tables if Month.of(table).next.start <= horizon(now) - GRACE)
+
+
+def drop(table: str) -> bool:
+    """Drop the table of a month, and take from the counts what was counted of it, in one transaction.
+
+    What occurred well before the month's end is left to the app that counts, which knows it by its hour. Return whether
+    there was such a table.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        lock()
+        if table not in present().loose:
+            return False
+        removal.count_out_the_end(table, Month.of(table).next.start)
+        cursor.execute(statement("DROP TABLE {}", table))
+    logger.info("Dropped the partition %s", table)
+    return True
+
+
+def statement(text: str, *tables: str) -> sql.Composed:
+    return sql.SQL(text).format(*map(sql.Identifier, tables))
+
+
+def lock() -> None:
+    """Wait until nobody else makes or drops tables of months, until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [LOCK])
+
+
+@contextmanager
+def alone(name: str) -> Iterator[bool]:
+    """Tell whether nobody else is here, and keep others out until the end or that of the connection.
+
+    Never waits for them: who waits has a snapshot, which a detachment would wait for.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name])
+        (is_alone,) = cursor.fetchone()
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Wait `PATIENCE` for a lock at the longest."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [PATIENCE])
+        try:
+            yield
+        finally:
+            cursor.execute("RESET lock_timeout")

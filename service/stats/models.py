@@ -7,7 +7,8 @@ class Series(models.Model):
     """What some events have in common, and how many they are. A dimension that isn't told apart here is null.
 
     ``id`` is made of the values, so that what is counted can be keyed by 16 bytes however long they are. Written by
-    `operations.fold` only, and lags behind what `events.models.Delta` holds.
+    `operations` only, and lags behind what `events.models.Delta` holds. ``oldest`` and ``newest`` are of a type and its
+    sender only.
     """
 
     # The series of one project; adding to one.
@@ -21,8 +22,8 @@ class Series(models.Model):
     action = models.TextField(null=True)
     outcome = models.TextField(null=True)
     count = models.BigIntegerField()
-    oldest = models.DateTimeField()
-    newest = models.DateTimeField()
+    oldest = models.DateTimeField(null=True)
+    newest = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "event_series"
@@ -42,7 +43,6 @@ class Count(models.Model):
     hours = models.SmallIntegerField(help_text="1 or 24.")
     moment = models.DateTimeField(help_text="When the hour or the day begins, in UTC.")
     count = models.BigIntegerField()
-    oldest = models.DateTimeField()
     series = models.ForeignObject(
         Series,
         models.DO_NOTHING,

@@ -5,6 +5,7 @@ meanwhile. Every part of it is of one project.
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,8 +13,8 @@ from django.db import connection
 from django.db.models import DateTimeField, F, Q, QuerySet, Value
 from django.db.models.expressions import Combinable
 
-from service.events import hours, ids
 from service.events import queries as events
+from service.events import ranges
 from service.events.conditions import Criteria
 from service.events.models import Delta, Event
 from service.stats.dimensions import ALL, SIGNAL, By, Truncated, grouping_of, rolled
@@ -25,6 +26,7 @@ TOP = """
     SELECT value, sum(events)::bigint AS events, (sum(sum(events)) OVER ())::bigint, count(*) OVER ()
     FROM ({counted}) AS counted (bucket, value, events)
     GROUP BY value
+    HAVING sum(events) > 0
     ORDER BY events DESC, value COLLATE "C"
     LIMIT %s
 """
@@ -34,6 +36,7 @@ BUCKETS = """
         SELECT extract(epoch FROM bucket)::bigint AS bucket, value, sum(events)::bigint AS events
         FROM ({counted}) AS counted (bucket, value, events)
         GROUP BY 1, 2
+        HAVING sum(events) > 0
     ), whole AS (
         SELECT bucket, sum(events)::bigint AS events FROM summed GROUP BY bucket
     )
@@ -126,14 +129,14 @@ def counted(question: Question) -> QuerySet[Any, Any]:
 def parts(question: Question) -> list[QuerySet[Any, Any]]:
     whole, by_hour, by_day = question.span, question.span.hours, question.span.days
     if question.grouping is None or question.interval == "minute" or not by_hour:
-        return [of_events(question, whole)]
+        return of_events(question, whole)
     if question.interval == "hour" or not by_day:
         by_day = Span(by_hour.until, by_hour.until)
     return [
         *(of_counts(question, 24, each) for each in [by_day] if each),
         *(of_counts(question, 1, each) for each in by_hour.outside(by_day)),
         of_deltas(question, by_hour),
-        *(of_events(question, each) for each in whole.outside(by_hour)),
+        *chain.from_iterable(of_events(question, each) for each in whole.outside(by_hour)),
     ]
 
 
@@ -153,17 +156,11 @@ def of_deltas(question: Question, span: Span) -> QuerySet[Any, Any]:
     return told(question, rows, "hour", F("count"))
 
 
-def of_events(question: Question, span: Span) -> QuerySet[Any, Any]:
+def of_events(question: Question, span: Span) -> list[QuerySet[Any, Any]]:
     rows = Event.objects.filter(question.condition, project_id=question.project_id)
-    rows = rows.filter(
-        occurred_at__gte=span.since,
-        occurred_at__lt=span.until,
-        # Leaves out partitions when it is planned.
-        id__gte=ids.floor(span.since - ids.SKEW),
-        id__lt=ids.floor(span.until + ids.SKEW + ids.MILLISECOND),
-    )
-    rows = rows.filter(hours.within(question.project_id, span.since, span.until))
-    return told(question, rows, "occurred_at", Value(1))
+    rows = rows.filter(occurred_at__gte=span.since, occurred_at__lt=span.until)
+    parts = ranges.within(span.since, span.until)
+    return [told(question, rows.filter(part), "occurred_at", Value(1)) for part in parts]
 
 
 def told(

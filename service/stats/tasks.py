@@ -10,10 +10,3 @@ from service.stats import operations
 def fold_deltas(timestamp: int) -> None:
     """Add up what was stored, each minute, so that little is left to whoever asks."""
     operations.fold_all()
-
-
-@app.periodic(cron="27 * * * *")
-@app.task(queueing_lock="forget_counts", pass_context=False)
-def forget_counts(timestamp: int) -> None:
-    """Forget the counts of events that are gone, hourly."""
-    operations.forget()

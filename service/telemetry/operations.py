@@ -151,10 +151,15 @@ def greatest(field: str, known: Mapping[str, int], told: Mapping[str, int]) -> d
 
 
 def forget(now: datetime) -> None:
-    """Delete the emitters that were last seen before the oldest event that is kept."""
+    """Delete the emitters that were last seen before the oldest event that is kept, of any project."""
     fold_all()
     old = Emitter.objects.filter(last_seen__lt=partitions.horizon(now)).order_by()
     for project_id in old.values_list("project_id", flat=True).distinct():
-        with transaction.atomic():
-            lock(project_id)
-            old.filter(project_id=project_id).delete()
+        forget_before(project_id, partitions.horizon(now))
+
+
+def forget_before(project_id: int, moment: datetime) -> None:
+    """Delete the emitters of a project that were last seen before ``moment``."""
+    with transaction.atomic():
+        lock(project_id)
+        Emitter.objects.filter(project_id=project_id, last_seen__lt=moment).delete()

@@ -16,6 +16,7 @@ from service.api.filters import StrictFilterBackend
 from service.api.pagination import CursorPagination
 from service.api.parameters import check_parameters
 from service.api.schema import problems
+from service.events.queries import bounded
 from service.projects.authentication import project_of
 from service.projects.models import Scope
 from service.telemetry import examples, operations, queries, reports
@@ -78,7 +79,8 @@ class EmitterListView(ListAPIView[Emitter]):
         responses={200: EmitterSerializer(many=True), **problems(400, 401, 403, 503)},
     )
     def get(self, request: Request) -> Response:
-        return super().get(request)
+        with bounded(f"Ask for fewer of them with {', '.join(EmitterFilter.base_filters)}."):
+            return super().get(request)
 
 
 class EmitterView(APIView):
@@ -99,8 +101,9 @@ class EmitterView(APIView):
     def get(self, request: Request, emitterid: UUID) -> Response:
         check_parameters(request.query_params, ())
         project = project_of(request)
-        operations.fold(project)
-        emitter = queries.by_id(project, emitterid)
+        with bounded("Ask again: what was added up meanwhile stays so."):
+            operations.fold(project)
+            emitter = queries.by_id(project, emitterid)
         if emitter is None:
             raise NotFound(f"This project has no emitter {emitterid}.")
         return Response(represent(emitter))

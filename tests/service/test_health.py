@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from service.events import partitions
 
-GOOD = {"database": "ok", "migrations": "ok", "partitions": "ok"}
+GOOD = {"database": "ok", "migrations": "ok", "partitions": "ok", "retention": "ok"}
 
 
 def run(statement: str) -> None:

@@ -6,11 +6,9 @@ from django.db import migrations, models
 RECOUNT = """
 LOCK TABLE event IN SHARE MODE;
 DELETE FROM event_delta;
-INSERT INTO event_delta (
-    project_id, id, last_id, hour, type, source, sender, action, outcome, count, oldest, newest
-)
+INSERT INTO event_delta (project_id, id, hour, type, source, sender, action, outcome, count, oldest, newest)
 SELECT
-    project_id, min(id::text COLLATE "C")::uuid, max(id::text COLLATE "C")::uuid,
+    project_id, min(id::text COLLATE "C")::uuid,
     date_trunc('hour', occurred_at, 'UTC') AS hour, type, source, sender, action, outcome, count(*), min(occurred_at), max(occurred_at)
 FROM event
 GROUP BY project_id, hour, type, source, sender, action, outcome;
@@ -33,7 +31,7 @@ class Migration(migrations.Migration):
 
     initial = True
 
-    dependencies = [("events", "0006_hours")]
+    dependencies = [("events", "0006_strays")]
 
     operations = [
         migrations.CreateModel(

@@ -138,6 +138,36 @@ def test_nobody_who_sends_waits_for_a_fold(transactional_db: None, project: Proj
     assert told(project) == 2
 
 
+@pytest.mark.parametrize("name", ["fold", "forget"])
+def test_who_changes_counts_waits_for_the_fold_that_is_not_committed(
+    name: str, transactional_db: None, project: Project
+) -> None:
+    """Before it takes anything: two that had taken some would wait for each other's series."""
+    events.store(project.pk, [row(1)])
+    operations.fold(project.pk)
+    Series.objects.update(oldest=NOW - timedelta(days=10_000))
+    events.store(project.pk, [row(1)])
+
+    def change() -> None:
+        operations.fold(project.pk) if name == "fold" else list(operations.forget())
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            operations.fold(project.pk)
+            other = pool.submit(change)
+            live.eventually(waits_for_a_turn)
+        other.result()
+
+    assert told(project) == 2
+
+
+def waits_for_a_turn() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+        return bool(cursor.fetchone()[0])
+
+
 def test_a_reader_sees_what_a_fold_that_is_not_committed_has_taken(transactional_db: None, project: Project) -> None:
     events.store(project.pk, [row(number) for number in range(5)])
     seen = []
@@ -179,10 +209,19 @@ def one_snapshot() -> Iterator[None]:
 def test_eight_writers_and_folds_all_the_time_leave_every_snapshot_exact(
     transactional_db: None, project: Project
 ) -> None:
-    """Most events are sent by several of the writers, and some of what they write is rolled back."""
+    """Most events are sent by several of the writers, and some of what they write is rolled back.
+
+    Nobody writes a batch before the one before is in a snapshot that is looked at, so that many different ones are.
+    """
     pool_of_rows = [[row(number + 50 * batch) for number in range(50)] for batch in range(24)]
     done = threading.Event()
     seen: list[tuple[int, int]] = []
+    looked = threading.Condition()
+
+    def wait_until_it_is_looked_at() -> None:
+        with looked:
+            one_that_began_now = len(seen) + 2
+            looked.wait_for(lambda: len(seen) >= one_that_began_now or done.is_set())
 
     def write(number: int) -> None:
         mixed = random.Random(number)
@@ -190,6 +229,7 @@ def test_eight_writers_and_folds_all_the_time_leave_every_snapshot_exact(
             with transaction.atomic():
                 events.store(project.pk, mixed.sample(rows, 40))
                 transaction.set_rollback(mixed.random() < 0.2)
+            wait_until_it_is_looked_at()
         for rows in pool_of_rows:
             events.store(project.pk, rows)
         connection.close()
@@ -200,10 +240,18 @@ def test_eight_writers_and_folds_all_the_time_leave_every_snapshot_exact(
         connection.close()
 
     def watch() -> None:
-        while not done.is_set():
-            with one_snapshot():
-                seen.append((told(project), Event.objects.count()))
-        connection.close()
+        try:
+            while not done.is_set():
+                with one_snapshot():
+                    counts = (told(project), Event.objects.count())
+                with looked:
+                    seen.append(counts)
+                    looked.notify_all()
+        finally:
+            done.set()
+            with looked:
+                looked.notify_all()
+            connection.close()
 
     with ThreadPoolExecutor(8) as writing, ThreadPoolExecutor(3) as besides:
         others = [besides.submit(fold, 3), besides.submit(fold, 1000), besides.submit(watch)]

@@ -9,7 +9,7 @@ from service.events import operations as events
 from service.events import partitions
 from service.events.operations import Row
 from service.projects.models import Project
-from service.stats import operations, tasks
+from service.stats import operations
 from service.stats.models import Count, Series, Signal
 from tests.service.cast import uuid7
 
@@ -26,19 +26,20 @@ def drop_the_oldest_month() -> None:
 
 
 def test_what_is_counted_of_a_month_goes_with_it(project: Project, neighbour: Project) -> None:
-    for days in (-20, -3, 3, 40):
+    for days in (-20, -3, 3.5, 3, 40):
         store(project, days, "stays")
+        operations.fold_all()
     store(project, -9, "goes")
     store(neighbour, -9, "goes")
     operations.fold_all()
 
     drop_the_oldest_month()
-    tasks.forget_counts.func(timestamp=0)
+    list(operations.forget())
 
     (signal,) = Signal.objects.all()
-    assert (signal.project_id, signal.type, signal.count) == (project.pk, "stays", 2)
+    assert (signal.project_id, signal.type, signal.count) == (project.pk, "stays", 3)
     assert signal.first_seen == partitions.oldest() + timedelta(days=3)
-    assert all(each.count == 2 for each in Series.objects.all())
+    assert all(each.count == 3 for each in Series.objects.all())
     assert all(each.moment >= partitions.oldest() for each in Count.objects.all())
     assert {each.project_id for each in Count.objects.all()} == {project.pk}
 
@@ -51,7 +52,7 @@ def test_nothing_goes_that_an_event_in_the_table_may_be_of(project: Project) -> 
     operations.fold(project.pk)
     before = list(Count.objects.order_by("pk").values())
 
-    operations.forget()
+    list(operations.forget())
 
     assert list(Count.objects.order_by("pk").values()) == before
     assert Signal.objects.count() == 2

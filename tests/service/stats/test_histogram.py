@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from service.projects.models import Project
 from service.stats import operations
+from service.stats.dimensions import rolled
 from tests.service.cast import Api, event, problem
 from tests.service.stats import plain
 
@@ -79,6 +80,15 @@ def test_an_answer_is_one_statement(query: str, api: Api) -> None:
         histogram(api, query)
 
     assert len([each for each in queries if "event_" in each["sql"]]) == 1
+
+
+def test_whole_days_are_read_from_the_counts_that_tell_the_fewest_apart(api: Api) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        histogram(api, "group_by=type")
+
+    (statement,) = [each["sql"] for each in queries if "event_count" in each["sql"]]
+    assert f'"rolled" = {rolled(("type",))}' in statement
+    assert 'FROM "event" ' not in statement
 
 
 def test_as_many_buckets_as_may_be_are_told_and_one_more_is_refused(api: Api) -> None:

@@ -1,8 +1,10 @@
 """``GET signals/``: each type and sender once, in pages, of the own project."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from service.projects.models import Project
 from service.stats import operations
@@ -35,6 +37,23 @@ def test_pages_hold_each_signal_once_newest_seen_first_half_of_them_folded(api: 
 
     assert sorted(map(named, found), key=str) == sorted(((e["type"], e.get("sender")) for e in sent), key=str)
     assert [each["last_seen"] for each in found] == sorted((each["last_seen"] for each in found), reverse=True)
+
+
+@pytest.mark.parametrize("hours", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_first_and_last_seen_are_of_the_earliest_and_the_latest_in_whatever_order_they_come(
+    hours: tuple[int, ...], api: Api, project: Project
+) -> None:
+    moments = [timezone.now() - timedelta(hours=hour) for hour in hours]
+    for moment in moments:
+        api.send(event(time=moment.isoformat()))
+        operations.fold(project.pk)
+
+    (signal,) = plain.told(api.get(ADDRESS))["results"]
+
+    assert [datetime.fromisoformat(signal[name]) for name in ("first_seen", "last_seen")] == [
+        min(moments),
+        max(moments),
+    ]
 
 
 def test_signals_that_were_last_seen_at_once_are_on_one_page_or_the_next(api: Api) -> None:

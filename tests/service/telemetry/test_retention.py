@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from service.events.models import Tally
 from service.projects.models import Project
-from service.telemetry import operations, tasks
+from service.telemetry import operations
 from service.telemetry.models import Emitter
 from tests.service.cast import Api, numbered
 
@@ -30,7 +30,7 @@ def test_an_emitter_goes_when_its_last_event_does(project: Project, neighbour: P
     kept = {emitter_seen(project, 29.9), emitter_seen(neighbour, 1)}
     gone = {emitter_seen(project, 30.1), emitter_seen(neighbour, 400)}
 
-    tasks.forget_emitters.func(timestamp=0)
+    operations.forget(timezone.now())
 
     assert left() == kept
     assert not left() & gone

@@ -1,0 +1,206 @@
+"""Erase an object or an actor: remove its events, redact those of others that name it, and keep them from coming again.
+
+See docs/why/erased-and-remembered.md for what goes, what stays, and why.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models import BooleanField, F, Q, QuerySet
+from django.db.models.expressions import RawSQL
+from django.utils import timezone
+
+from service.events import ids, objects, operations, partitions, queries, records, removal
+from service.events.models import NAMES_OBJECTS, Erasure, Event
+from service.events.objects_told import Ref
+from service.events.records import Record
+from service.retention.pace import BATCH, Pace
+from service.stats import operations as stats
+
+FENCED = 5.0  # seconds that a run waits for what is being stored
+FIRST = UUID(int=0)
+ERASURE = "heliograph.Erasure"
+MET = "event_where_keys(data) @> ARRAY[%s]"
+
+KEY = """
+    INSERT INTO event_erasure_key (project_id, key, asked_at)
+    VALUES (%(project)s, sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), now())
+    ON CONFLICT (project_id) DO UPDATE SET asked_at = GREATEST(event_erasure_key.asked_at, EXCLUDED.asked_at)
+"""
+ASK = """
+    INSERT INTO event_erasure (project_id, id, kind, subject, digest, asked_at, asked_by, removed, redacted)
+    SELECT %(project)s, %(id)s, %(kind)s, %(subject)s, event_subject_digest(key, %(kind)s, %(subject)s),
+        now(), %(asked_by)s, 0, 0
+    FROM event_erasure_key
+    WHERE project_id = %(project)s
+"""
+SET_FENCE = """
+    UPDATE event_erasure SET fence = pg_snapshot_xmax(pg_current_snapshot())
+    WHERE project_id = %(project)s AND id = %(id)s AND fence IS NULL
+"""
+IS_PAST_FENCE = """
+    SELECT fence <= pg_snapshot_xmin(pg_current_snapshot()) FROM event_erasure
+    WHERE project_id = %(project)s AND id = %(id)s
+"""
+# Those that name nobody else go; the others lose what they say of it.
+SOLE = """
+    SELECT id FROM event
+    WHERE project_id = %(project)s AND id = ANY(%(ids)s) AND object_id IS NULL AND data ->> 'model' = %(model)s
+        AND event_keys(data) <> '{}' AND event_keys(data) <@ %(keys)s
+"""
+UNNAME = """
+    UPDATE event SET data = event_unnamed(data, %(keys)s)
+    WHERE project_id = %(project)s AND id = ANY(%(ids)s) AND data ->> 'model' = %(model)s
+        AND (event_keys(data) && %(keys)s OR event_where_keys(data) && %(keys)s)
+    RETURNING id
+"""
+UNSIGN = """
+    UPDATE event SET actor = NULL, extensions = coalesce(extensions, '{}') || '{"erased": "actor"}'
+    WHERE project_id = %(project)s AND id = ANY(%(ids)s)
+    RETURNING id
+"""
+# What was asked when its answer was read; who asked, and when, stays.
+FORGET_QUESTION = """
+    UPDATE event SET data = (data - 'path' - 'parameters') || jsonb_build_object('erased', %(kind)s)
+    WHERE project_id = %(project)s AND id = ANY(%(ids)s)
+    RETURNING id
+"""
+# Either way round: as the text of a path or a search, or as parameters of their own.
+ASKED_FOR = "strpos(data::text, %s) > 0 OR data -> 'parameters' ->> 'object_id' = %s"
+
+
+Treatment = Callable[[int, Sequence[UUID]], tuple[int, int]]  # how many were removed, how many redacted
+
+
+def ask(project_id: int, kind: Erasure.Kind, subject: str, asked_by: str) -> Erasure:
+    """Have the events of an object (``shop.Customer/42``) or of an actor erased that occurred up to now.
+
+    From the commit on, none of them is stored. What is stored goes by `work`, which the worker calls.
+    """
+    erasure_id = ids.mapped(timezone.now(), "/heliograph", secrets.token_hex(16))
+    with transaction.atomic():
+        run(KEY, project=project_id)
+        run(ASK, project=project_id, id=erasure_id, kind=kind, subject=subject, asked_by=asked_by)
+    return Erasure.objects.get(project_id=project_id, id=erasure_id)
+
+
+@transaction.atomic
+def ask_and_record(project_id: int, kind: Erasure.Kind, subject: str, asked_by: str) -> Erasure:
+    """`ask`, and record among the events of the project who did."""
+    asked = ask(project_id, kind, subject, asked_by)
+    told = records.row(Record.ERASED, asked_by, {"kind": kind}, sender=ERASURE, object_id=str(asked.id))
+    operations.store(project_id, [told])
+    return asked
+
+
+def work(pace: Pace) -> None:
+    """Go on with all erasures as long as ``pace`` does. One process at a time; others don't wait."""
+    with partitions.alone(removal.LOCK) as is_alone:
+        for erasure in waiting() if is_alone else []:
+            if pace.goes_on and is_past_fence(erasure):
+                go_on(erasure, pace)
+
+
+def waiting() -> Iterator[Erasure]:
+    """Yield what is to be erased, by one project after the other, of each the oldest first."""
+    undone = Erasure.objects.filter(done_at=None)
+    for project_id in undone.order_by().values_list("project_id", flat=True).distinct():
+        yield from undone.filter(project_id=project_id).order_by("asked_at")
+
+
+def is_past_fence(erasure: Erasure) -> bool:
+    """Tell whether all that began to store before the erasure could be seen has ended; wait for it a little."""
+    key = {"project": erasure.project_id, "id": erasure.id}
+    deadline = time.monotonic() + FENCED
+    run(SET_FENCE, **key)
+    while True:
+        (is_past,) = run(IS_PAST_FENCE, **key).fetchone()
+        if is_past or time.monotonic() > deadline:
+            return bool(is_past)
+        time.sleep(0.05)
+
+
+def go_on(erasure: Erasure, pace: Pace) -> None:
+    for found, treat in steps(erasure):
+        for batch in batches(found, pace):
+            with pace.batch(), transaction.atomic():
+                removed, redacted = treat(erasure.project_id, batch)
+                own(erasure).update(removed=F("removed") + removed, redacted=F("redacted") + redacted)
+    if pace.goes_on:
+        stats.fold(erasure.project_id)
+        own(erasure).update(subject=None, done_at=timezone.now())
+
+
+def steps(erasure: Erasure) -> list[tuple[QuerySet[Event], Treatment]]:
+    """Return which events are to be treated, and how. What was treated is found by none of them again."""
+    earlier = Q(occurred_at__lt=erasure.asked_at) | Q(received_at__lt=erasure.asked_at)
+    events = queries.of_project(erasure.project_id).filter(earlier)
+    subject = str(erasure.subject)
+    ref = Ref(*subject.partition("/")[::2])
+    of_itself = Q(sender=ref.sender, object_id=ref.object_id)
+    questions = events.filter(type=Record.READ).alias(asked=asked_for(subject, ref)).filter(asked=True)
+    reads = (questions, forget_question(erasure.kind))
+    if erasure.kind == Erasure.Kind.ACTOR:
+        done = events.filter(actor=subject)
+        return [(done.filter(Q(object_id=None) | of_itself), remove), (done, unsign), reads]
+    naming = (source.filter(earlier) for source in objects.about(erasure.project_id, ref).sources[1:])
+    conditions = objects.unnamed(erasure.project_id, ref).filter(earlier, NAMES_OBJECTS)
+    met = conditions.alias(met=RawSQL(MET, [ref.object_id], BooleanField())).filter(met=True)  # noqa: S611  # a constant
+    return [(events.filter(of_itself), remove), *((each, unname(ref)) for each in (*naming, met)), reads]
+
+
+def asked_for(subject: str, ref: Ref) -> RawSQL:
+    """Return whether a recorded question names ``subject``; also for some that name another whose key begins so."""
+    as_json = msgspec.json.encode(subject).decode()[1:-1]
+    return RawSQL(f"({ASKED_FOR})", [as_json, ref.object_id], BooleanField())  # noqa: S611  # a constant
+
+
+def remove(project_id: int, batch: Sequence[UUID]) -> tuple[int, int]:
+    return removal.remove(project_id, batch), 0
+
+
+def unsign(project_id: int, batch: Sequence[UUID]) -> tuple[int, int]:
+    return 0, len(run(UNSIGN, project=project_id, ids=list(batch)).fetchall())
+
+
+def unname(ref: Ref) -> Treatment:
+    def unname(project_id: int, batch: Sequence[UUID]) -> tuple[int, int]:
+        values = {"project": project_id, "ids": list(batch), "model": ref.sender, "keys": [ref.object_id]}
+        sole = [event_id for (event_id,) in run(SOLE, **values).fetchall()]
+        return removal.remove(project_id, sole), len(run(UNNAME, **values).fetchall())
+
+    return unname
+
+
+def forget_question(kind: str) -> Treatment:
+    def forget_question(project_id: int, batch: Sequence[UUID]) -> tuple[int, int]:
+        return 0, len(run(FORGET_QUESTION, project=project_id, ids=list(batch), kind=kind).fetchall())
+
+    return forget_question
+
+
+def run(statement: str, **values: Any) -> CursorWrapper:
+    cursor = connection.cursor()
+    cursor.execute(statement, values)
+    return cursor
+
+
+def batches(found: QuerySet[Event], pace: Pace) -> Iterator[list[UUID]]:
+    after = FIRST
+    while pace.goes_on:
+        batch = list(found.filter(id__gt=after).order_by("id").values_list("id", flat=True)[:BATCH])
+        if batch:
+            yield batch
+        if len(batch) < BATCH:
+            break
+        after = batch[-1]
+
+
+def own(erasure: Erasure) -> QuerySet[Erasure]:
+    return Erasure.objects.filter(project_id=erasure.project_id, id=erasure.id)

@@ -1,0 +1,340 @@
+"""An object or an actor is erased: nothing of it is left anywhere, nothing else is gone, and it doesn't come again."""
+
+import threading
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.utils import timezone
+
+from service.events import operations as events
+from service.events import records
+from service.events.models import Erasure, Event
+from service.events.records import Record
+from service.projects import operations as projects
+from service.projects.models import Project, Scope
+from service.retention import erasure, tasks
+from service.retention.pace import Pace
+from service.stats import operations as stats
+from service.stats.models import Count, Series
+from service.telemetry import operations as telemetry
+from tests.service.cast import Api, event
+from tests.service.events.test_partitions import in_threads
+from tests.service.events.told import bulk, created, deleted, history, own, related, state
+from tests.service.retention.test_expiry import counted_anew, figures
+
+KEY = "mark-5cf1a8"
+OTHER = "kept-77d20b"
+CUSTOMER = "shop.Customer"
+PERSON = f"auth.User/{KEY}"
+OBJECT, ACTOR = Erasure.Kind.OBJECT, Erasure.Kind.ACTOR
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def project(transactional_db: None) -> Project:
+    return Project.objects.create(name="shop")
+
+
+def erased(project: Project, kind: Erasure.Kind, subject: str) -> Erasure:
+    asked = erasure.ask(project.pk, kind, subject, "a test")
+    erasure.work(Pace())
+    found = Erasure.objects.get(project_id=project.pk, id=asked.id)
+    assert found.done_at is not None
+    return found
+
+
+def accepted(api: Api, *sent: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = api.send(list(sent))
+    assert answer.json()["rejected"] == 0, answer.content
+    return list(sent)
+
+
+def everything() -> dict[str, str]:
+    """Return all rows of all tables, whosever they are, each column as text."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.oid::regclass::text, array_agg(format('%I', attname)) FROM pg_class AS c"
+            " JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped"
+            " JOIN pg_namespace AS n ON n.oid = relnamespace"
+            " WHERE relkind IN ('r', 'm') AND nspname !~ '^pg_' AND nspname <> 'information_schema' GROUP BY 1"
+        )
+        tables = dict(cursor.fetchall())
+        found = {}
+        for table, columns in tables.items():
+            texts = ", ".join(f"{each}::text" for each in columns)
+            cursor.execute(f"SELECT coalesce(string_agg(concat_ws('|', {texts}), E'\\n'), '') FROM {table}")
+            found[table] = cursor.fetchone()[0]
+    return found
+
+
+def tables_with(text: str) -> set[str]:
+    return {name for name, rows in everything().items() if text in rows or text.encode().hex() in rows}
+
+
+def everywhere(key: str) -> list[dict[str, Any]]:
+    """Return events that tell of one customer in all ways that there are."""
+    return [
+        created(key, name=f"Mr {key}") | {"sender": CUSTOMER, "subject": f"{CUSTOMER}/{key}"},
+        own("updated", key, CUSTOMER, changes={"mail": [None, f"{key}@example.com"]}) | {"type": f"{key}.signal"},
+        bulk("update", CUSTOMER, pks=[key], where={"id": key}, count=1, values={"name": key}),
+        bulk("update", CUSTOMER, pks=[key, OTHER], where={"id__in": [key, OTHER]}, count=2, values={"vip": True}),
+        bulk("update", CUSTOMER, pks=None, where={"id__in": [key, OTHER]}, count=1, values={"vip": True}),
+        bulk(
+            "bulk_create", CUSTOMER, pks=[OTHER, key], count=2, complete=True, fields=["id", "name"],
+            rows=[{"id": OTHER, "name": "other"}, {"id": key, "name": key}],
+        ),
+        related("add", [key, OTHER], 1, "shop.Group", model=CUSTOMER, field="shop.Group.members"),
+        deleted(key, CUSTOMER),
+    ]  # fmt: skip
+
+
+def test_no_table_has_anything_of_an_object_that_was_erased(project: Project, api: Api) -> None:
+    accepted(api, *everywhere(KEY), created(1), event(emitterid="5e0e1d9c-8d2f-4c4f-9f52-0b1f3a4a5b6c", sequence="1"))
+    stats.fold_all()
+    telemetry.fold_all()
+    accepted(api, *everywhere(KEY))
+    assert {"event_series", "event_delta"} <= tables_with(KEY)
+
+    done = erased(project, OBJECT, f"{CUSTOMER}/{KEY}")
+
+    assert tables_with(KEY) == set()
+    assert (done.subject, done.removed, done.redacted) == (None, 8, 8)
+    assert figures(project) == counted_anew(project)
+    assert not Count.objects.filter(count__lte=0).exists()
+    assert not Series.objects.filter(count__lte=0).exists()
+
+
+@pytest.mark.parametrize("kind", [OBJECT, ACTOR])
+def test_records_of_reads_forget_what_was_asked_for(project: Project, kind: Erasure.Kind) -> None:
+    subject, other = f"{CUSTOMER}/{KEY} “ü”", f"{CUSTOMER}/{OTHER}"
+    questions: list[dict[str, Any]] = [
+        {"path": f"/api/v1/objects/{subject}/history/", "parameters": {}},
+        {"path": "/api/v1/events/", "parameters": {"q": f"actor:{subject}"}},
+        {"path": "/api/v1/events/", "parameters": {"sender": CUSTOMER, "object_id": f"{KEY} “ü”"}},
+        {"path": f"/api/v1/objects/{other}/history/", "parameters": {}},
+    ]
+    rows = [records.row(Record.READ, "heliograph.Key/1", each | {"prefix": "hg_1"}) for each in questions]
+    events.store(project.pk, rows)
+
+    done = erased(project, kind, subject)
+
+    left = Event.objects.filter(project_id=project.pk).order_by("occurred_at")
+    assert [each.actor for each in left] == ["heliograph.Key/1"] * 4
+    assert [each.data for each in left] == [{"prefix": "hg_1", "erased": kind}] * 3 + [
+        questions[3] | {"prefix": "hg_1"}
+    ]
+    assert (done.removed, done.redacted) == (0, 3)
+
+
+def test_of_what_was_erased_nothing_else_is_gone(project: Project, api: Api, neighbours_api: Api) -> None:
+    kept = accepted(
+        api,
+        *everywhere("another"),
+        created(1),
+        created(KEY),
+        bulk("update", "shop.Order", pks=[KEY], where=None, count=1),
+    )
+    sent = accepted(api, *everywhere(KEY))
+    accepted(neighbours_api, *everywhere(KEY))
+    before = {each["id"]: api.read(each["id"]).json() for each in kept}
+
+    erased(project, OBJECT, f"{CUSTOMER}/{KEY}")
+
+    assert {each["id"]: api.read(each["id"]).json() for each in kept} == before
+    assert [api.read(each["id"]).status_code for each in sent] == [404, 404, 404, 200, 200, 200, 200, 404]
+    assert len(neighbours_api.listed()) == 8
+    assert len(history(api, KEY, CUSTOMER)) == 0
+
+
+def test_of_calls_on_many_the_others_are_told_as_before(project: Project, api: Api) -> None:
+    accepted(api, *everywhere(KEY))
+    before = [state(api, OTHER, CUSTOMER)["fields"], len(history(api, OTHER, CUSTOMER))]
+
+    erased(project, OBJECT, f"{CUSTOMER}/{KEY}")
+
+    assert [state(api, OTHER, CUSTOMER)["fields"], len(history(api, OTHER, CUSTOMER))] == before
+    told = {each["action"]: each["data"] for each in api.list(type__startswith="heliograph").json()["results"]}
+    assert told["bulk_create"]["pks"] == [OTHER, None]
+    assert told["bulk_create"]["rows"] == [{"id": OTHER, "name": "other"}, {}]
+    assert told["update"]["where"] is None
+
+
+def test_rows_that_may_be_at_anothers_place_go(project: Project, api: Api) -> None:
+    rows = [{"name": KEY}, {"id": OTHER, "name": "other"}]
+    accepted(api, bulk("bulk_create", CUSTOMER, pks=[OTHER, KEY], count=3, fields=["name"], rows=rows))
+
+    erased(project, OBJECT, f"{CUSTOMER}/{KEY}")
+
+    (left,) = api.list().json()["results"]
+    assert (left["data"]["pks"], left["data"]["rows"]) == ([OTHER, None], [])
+
+
+def by_person(key: str = PERSON) -> list[dict[str, Any]]:
+    name = key.partition("/")[2]
+    return [
+        created(1, total=5) | {"actor": key, "traceparent": f"00-{'4' * 32}-{'7' * 16}-01"},
+        event(type="django.core.signals.request_finished", actor=key, data={"path": f"/users/{name}/"}),
+        own("updated", name, "auth.User", changes={"name": ["a", name]}) | {"actor": key},
+    ]
+
+
+def test_no_table_has_anything_of_an_actor_that_was_erased(project: Project, api: Api) -> None:
+    sent = accepted(api, *by_person(), *by_person("auth.User/8"))
+    stats.fold_all()
+
+    done = erased(project, ACTOR, PERSON)
+
+    assert tables_with(KEY) == set()
+    assert (done.removed, done.redacted) == (2, 1)
+    assert [api.read(each["id"]).status_code for each in sent] == [200, 404, 404, 200, 200, 200]
+    assert figures(project) == counted_anew(project)
+
+
+def test_what_an_erased_actor_did_to_objects_stays_in_their_history(project: Project, api: Api) -> None:
+    (sent, *_) = accepted(api, *by_person())
+    before = api.read(sent["id"]).json()
+
+    erased(project, ACTOR, PERSON)
+
+    after = api.read(sent["id"]).json()
+    assert after.pop("erased") == "actor"
+    before.pop("actor")
+    assert after == before
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_what_was_erased_doesnt_come_again_when_it_is_sent_again(project: Project, api: Api, quick: bool) -> None:
+    sent = accepted(api, *everywhere(KEY), *by_person(), created(1))
+    erased(project, OBJECT, f"{CUSTOMER}/{KEY}")
+    erased(project, ACTOR, PERSON)
+    before = everything()
+
+    answer = api.send(sent) if quick else [api.send(each) for each in sent]
+
+    after = everything()
+    assert {name for name in after if after[name] != before[name]} <= {"projects_key"}
+    assert quick is False or answer.json()["duplicates"] == len(sent)
+    assert tables_with(KEY) == set()
+
+
+def test_what_comes_late_for_the_first_time_is_treated_as_what_was_stored(project: Project, api: Api) -> None:
+    """As from a spool, or from an import."""
+    late = [*everywhere(KEY), *by_person(), *everywhere("another"), created(1)]
+    first = Project.objects.create(name="first")
+    stored = Api(key=projects.create_key(first, [Scope.EVENTS_WRITE, Scope.EVENTS_READ]))
+    accepted(stored, *late)
+    for each in (first, project):
+        erased(each, OBJECT, f"{CUSTOMER}/{KEY}")
+        erased(each, ACTOR, PERSON)
+
+    accepted(api, *late)
+
+    assert tables_with(KEY) == set()
+    told = [
+        {each.pop("id"): {**each, "recordedtime": None} for each in every.list(page_size=1000).json()["results"]}
+        for every in (api, stored)
+    ]
+    assert told[0] == told[1]
+    assert figures(project) == counted_anew(project)
+
+
+def test_what_happens_after_the_erasure_is_stored(project: Project, api: Api) -> None:
+    erased(project, OBJECT, f"{CUSTOMER}/{KEY}")
+    erased(project, ACTOR, PERSON)
+
+    sent = accepted(
+        api, created(1) | {"actor": PERSON, "id": event()["id"]}, event(sender=CUSTOMER, subject=f"{CUSTOMER}/{KEY}")
+    )
+
+    assert [api.read(each["id"]).json().get("actor") for each in sent] == [PERSON, None]
+    assert Event.objects.count() == 2
+
+
+def test_an_erasure_waits_for_what_is_being_stored(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that began before the erasure could be seen commits after it."""
+    monkeypatch.setattr(erasure, "FENCED", 0.0)
+    row = events.Row(
+        id=event()["id"], type="a", source="/a", occurred_at=timezone.now() - timedelta(minutes=1), actor=PERSON
+    )
+    stored, asked = threading.Event(), threading.Event()
+
+    def store() -> None:
+        with transaction.atomic():
+            events.store(project.pk, [row])
+            stored.set()
+            assert asked.wait(30)
+
+    def ask() -> None:
+        assert stored.wait(30)
+        try:
+            erasure.ask(project.pk, ACTOR, PERSON, "a test")
+            erasure.work(Pace())
+            assert Erasure.objects.get().done_at is None
+        finally:
+            asked.set()
+
+    works = [store, ask]
+    in_threads(2, lambda: works.pop()())  # noqa: PLW0108  # each thread another
+    erasure.work(Pace())
+
+    assert Erasure.objects.get().done_at is not None
+    assert Event.objects.count() == 0
+
+
+def test_the_digest_tells_projects_apart_and_no_subject(project: Project, neighbour: Project) -> None:
+    one, other = (erased(each, ACTOR, PERSON) for each in (project, neighbour))
+
+    assert bytes(one.digest) != bytes(other.digest)
+    assert PERSON.encode() not in bytes(one.digest)
+
+
+def test_it_ends_in_time_and_goes_on_from_there(project: Project, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "BATCH", 3)
+    accepted(api, *[event(actor=PERSON) for _ in range(10)])
+    erasure.ask(project.pk, ACTOR, PERSON, "a test")
+
+    class OneBatch(Pace):
+        @property
+        def goes_on(self) -> bool:
+            return Event.objects.count() > 7 or not Erasure.objects.filter(removed__gt=0).exists()
+
+    erasure.work(OneBatch())
+    found = Erasure.objects.get()
+    assert (found.removed, found.done_at, Event.objects.count()) == (3, None, 7)
+
+    tasks.remove.func(timestamp=0)
+
+    found = Erasure.objects.get()
+    assert (found.removed, Event.objects.count(), found.subject) == (10, 0, None)
+
+
+def test_the_command_asks_and_the_worker_does(project: Project, api: Api) -> None:
+    accepted(api, *everywhere(KEY), *by_person())
+    told = StringIO()
+
+    call_command("erase", "shop", "--object", f"{CUSTOMER}/{KEY}", "--actor", PERSON, stdout=told)
+
+    assert {str(each.id) for each in Erasure.objects.filter(done_at=None)} == set(told.getvalue().split())
+    tasks.remove.func(timestamp=0)
+    assert tables_with(KEY) == set()
+    assert {each.asked_by for each in Erasure.objects.all()} == {"manage.py erase"}
+
+
+def test_the_command_can_wait(project: Project, api: Api) -> None:
+    accepted(api, *by_person())
+
+    call_command("erase", "shop", "--actor", PERSON, "--wait", stdout=StringIO())
+
+    assert tables_with(KEY) == set()
+
+
+@pytest.mark.parametrize("words", [["nobody", "--actor", "a/1"], ["shop"], ["shop", "--object", "42"]])
+def test_the_command_says_what_is_wrong(project: Project, words: list[str]) -> None:
+    with pytest.raises(CommandError):
+        call_command("erase", *words, stdout=StringIO())
+    assert not Erasure.objects.exists()
