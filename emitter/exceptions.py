@@ -3,6 +3,7 @@
     HeliographError
     ├── ConfigurationError     what was set can't work: tell whoever set it, at start
     ├── CaptureError           a change of a model in HELIOGRAPH_FAIL_CLOSED couldn't be captured
+    ├── HistoryError           what is to be imported can't be read: tell whoever asked for it
     └── DeliveryError          a batch didn't arrive
         ├── TemporaryError     send it again later
         └── PermanentError     drop and count it: again would end the same way
@@ -24,6 +25,10 @@ class ConfigurationError(HeliographError):
 
 class CaptureError(HeliographError):
     """The save or delete is refused, since it would have gone unheard."""
+
+
+class HistoryError(HeliographError):
+    """A history can't be imported; the message says why, and what to do."""
 
 
 class DeliveryError(HeliographError):
