@@ -20,8 +20,9 @@ def make() -> "Front":
     from service.front import handler
 
     allow_many_connections()
-    metric_files.share(settings.VAR_DIR / "metrics")
+    metric_files.share(metric_files.place(settings.VAR_DIR))
     app = handler.make()
+    from service.access import reads
     from service.events import operations
     from service.front.application import Capacity, Front
     from service.ingest import quick
@@ -33,7 +34,7 @@ def make() -> "Front":
         memory=settings.WEB_MEMORY * 1024 * 1024,
         patience=settings.WEB_PATIENCE,
     )
-    front = Front(app, capacity, quick.answer)
+    front = Front(app, capacity, quick.answer, reads.recorder.end)
     leave_what_is_loaded_alone()
     return front
 

@@ -4,6 +4,7 @@ A request's body is read in the event loop, Django runs in a bounded pool of thr
 event loop again.
 """
 
+import asyncio
 import contextvars
 import logging
 from collections.abc import Awaitable, Callable
@@ -44,12 +45,20 @@ class Capacity:
 Quick = Callable[[Scope, bytes], Awaitable[Answer | None]]
 
 
-class Front:
-    """``quick`` answers the most usual requests in the event loop; where it returns None, Django does, in a thread."""
+def no_end() -> None:
+    pass
 
-    def __init__(self, app: WSGIHandler, capacity: Capacity, quick: Quick) -> None:
+
+class Front:
+    """``quick`` answers the most usual requests in the event loop; where it returns None, Django does, in a thread.
+
+    ``end`` is called in a thread, too, when each request that the process took is answered.
+    """
+
+    def __init__(self, app: WSGIHandler, capacity: Capacity, quick: Quick, end: Callable[[], None] = no_end) -> None:
         self.app = app
         self.quick = quick
+        self.end = end
         self.patience = capacity.patience
         self.threads = Threads(capacity.threads)
         self.posts = Lane(capacity.threads, capacity.waiting)
@@ -61,7 +70,7 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await live(receive, send)
+            await self.live(receive, send)
         elif scope["type"] == "http":
             if not self.has_port:  # granian listens after it has asked whether we are ready
                 self.has_port = True
@@ -78,6 +87,17 @@ class Front:
                 metrics.IN_FLIGHT.dec()
                 metrics.count_request(call)
                 calls.write_access_line(call)
+
+    async def live(self, receive: Receive, send: Send) -> None:
+        """Answer the server's start and end. It stops when each request that it took is answered."""
+        while True:
+            message: dict[str, Any] = await receive()
+            is_end = message["type"] == "lifespan.shutdown"
+            if is_end:
+                await asyncio.to_thread(self.end)
+            await send({"type": f"{message['type']}.complete"})
+            if is_end:
+                return
 
     async def handle(self, exchange: Exchange, call: Call) -> None:
         scope = exchange.scope
@@ -137,12 +157,3 @@ class Front:
 def is_question(scope: Scope) -> bool:
     """Tell whether a request reads: all but probes, which others wait for, and what comes in."""
     return scope["method"] in {"GET", "HEAD", "OPTIONS"} and scope["path"] not in {"/readyz", "/metrics"}
-
-
-async def live(receive: Receive, send: Send) -> None:
-    """Answer the server's start and end. It stops when each request that it took is answered."""
-    while True:
-        message: dict[str, Any] = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -6,6 +6,7 @@ up. Import this before prometheus_client, which chooses by a variable of the env
 
 import os
 import shutil
+import stat
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,22 @@ import psutil
 from prometheus_client import values
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+MEMORY = Path("/dev/shm")  # noqa: S108  # Linux' folder in memory; what is ours in it is checked to be
+
+
+def place(var_dir: Path) -> Path:
+    """Return the folder that `share` is to use: one in memory, where there is such a thing, else one in ``var_dir``.
+
+    The files are mapped, and who writes to a mapped file on a disk that is full is killed (SIGBUS).
+    """
+    folder = MEMORY / f"heliograph-{os.geteuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return var_dir / "metrics"
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return folder if is_ours else var_dir / "metrics"
 
 
 def share(folder: Path) -> None:
@@ -38,10 +55,10 @@ def identity(process: int) -> str:
 def start_of(process: int) -> str:
     """Return when ``process`` began: on Linux in ticks since boot, which stay the same when the clock is set."""
     try:
-        stat = Path(f"/proc/{process}/stat").read_bytes()  # proc_pid_stat(5): starttime is the 22nd, comm the 2nd
+        told = Path(f"/proc/{process}/stat").read_bytes()  # proc_pid_stat(5): starttime is the 22nd, comm the 2nd
     except OSError:
         return f"{psutil.Process(process).create_time():.0f}"
-    return stat.rpartition(b")")[2].split()[19].decode()
+    return told.rpartition(b")")[2].split()[19].decode()
 
 
 def is_alive(name: str) -> bool:

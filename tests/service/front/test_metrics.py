@@ -138,6 +138,29 @@ def test_files_of_ended_servers_and_processes_are_cleaned_at_start(tmp_path: Pat
     assert {file.name for file in own.iterdir()} == {names[0], names[2]}
 
 
+def test_files_are_kept_in_memory_where_a_full_disk_kills_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(metric_files, "MEMORY", tmp_path)
+
+    folder = metric_files.place(Path("/srv"))
+
+    assert folder.parent == tmp_path
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_in_memory_that_is_not_ours_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(metric_files, "MEMORY", tmp_path)
+    ours = metric_files.place(Path("/srv"))
+    ours.rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    ours.symlink_to(tmp_path / "elsewhere")
+
+    assert metric_files.place(Path("/srv")) == Path("/srv/metrics")
+    monkeypatch.setattr(metric_files, "MEMORY", tmp_path / "none")
+    assert metric_files.place(Path("/srv")) == Path("/srv/metrics")
+
+
 def test_a_process_keeps_its_name_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     before = metric_files.identity(os.getpid())
     begun = psutil.Process().create_time()
@@ -151,7 +174,10 @@ def test_a_server_that_starts_anew_starts_from_nothing(start: Start, key: str, a
     with live.service(tmp_path / "first", VAR_DIR=str(tmp_path)) as url:
         Caller(url)("POST", EVENTS, key, event())
         assert value(Caller(url).samples(admin), "heliograph_events_total", outcome="accepted") == 1
+    folder = metric_files.place(tmp_path)
+    ended = {each.name for each in folder.iterdir() if not metric_files.is_alive(each.name)}
 
     with live.service(tmp_path / "second", VAR_DIR=str(tmp_path)) as url:
         assert value(Caller(url).samples(admin), "heliograph_events_total", outcome="accepted") == 0
-    assert len(list((tmp_path / "metrics").iterdir())) == 1
+        assert ended
+        assert not ended & {each.name for each in folder.iterdir()}

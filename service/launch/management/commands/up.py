@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from service.launch import database, greeting, lock, web
@@ -29,10 +29,17 @@ WORKER += ["--delete-jobs", "successful"]
 class Command(BaseCommand):
     help = "Start Postgres (unless DATABASE_URL is set), migrate, and run the web server and the worker until Ctrl-C."
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--postgres-only", action="store_true", help="only the embedded Postgres, as it is, to restore a backup to"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         raise_on_stop_signals()
         try:
             with lock.hold(settings.VAR_DIR / "up.lock") as was_killed:
+                if options["postgres_only"]:
+                    return self.run_postgres()
                 address = read_address()
                 # What the last one left behind may still be about to stop.
                 web.check_free(address, patience=10 if was_killed else 0)
@@ -57,6 +64,15 @@ class Command(BaseCommand):
             self.start_children(children, address)
             data = "DATABASE_URL" if server.process is None else str(server.data_dir)
             self.say(greeting.ready(address, data=data, is_first=made))
+            children.supervise()
+
+    def run_postgres(self) -> None:
+        server, children = EmbeddedPostgres(settings.VAR_DIR), Children()
+        with ExitStack() as stack:
+            stack.callback(server.stop)
+            stack.callback(disregard_stop_signals)
+            children.watch("Postgres", server.start())
+            self.say(f"Postgres runs, and nothing else: {server.dsn}\nCtrl-C stops it.")
             children.supervise()
 
     def start_children(self, children: Children, address: web.Address) -> None:
