@@ -5,7 +5,7 @@ RUN := $(UV) run --locked
 # Some other project's active virtual environment would only make uv warn.
 unexport VIRTUAL_ENV
 
-.PHONY: help up demo test test-matrix lint bench-ingest bench-query bench-tail bench-emitter bench-throughput bench-outage bench-outbox openapi
+.PHONY: help up demo test test-matrix lint bench-ingest bench-query bench-reads bench-tail bench-import bench-retention bench-emitter bench-throughput bench-outage bench-outbox openapi
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -31,11 +31,20 @@ lint: $(UV) ## check style, types and layers
 bench-ingest: $(UV) ## measure how many events a second are stored
 	@$(RUN) python -m benchmarks.ingest
 
-bench-query: $(UV) ## measure how fast questions are answered, of 10 million events (ARGS="--events 300000 --rounds 20")
+bench-query: $(UV) ## measure how fast questions are answered, of 10 million events (ARGS="--events 300000 --folder /tmp/q")
 	@$(RUN) python -m benchmarks.query $(ARGS)
+
+bench-reads: $(UV) ## measure how much slower reads are for being recorded (ARGS="--rounds 10")
+	@$(RUN) python -m benchmarks.reads $(ARGS)
 
 bench-tail: $(UV) ## measure how late 200 tails are, and what they cost ingest (ARGS="--rounds 3")
 	@$(RUN) python -m benchmarks.tail $(ARGS)
+
+bench-import: $(UV) ## bring a million entries of django-auditlog along, and kill it twice (ARGS="--entries 20000")
+	@$(RUN) python -m benchmarks.import_history $(ARGS)
+
+bench-retention: $(UV) ## measure what dropping, deleting and erasing cost ingest (ARGS="--events 10000000")
+	@$(RUN) python -m benchmarks.retention $(ARGS)
 
 bench-emitter: $(UV) ## measure what capturing adds to a save, beside other libraries (ARGS="--rounds 3")
 	@$(RUN) --group bench python -m benchmarks.emitter $(ARGS)

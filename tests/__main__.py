@@ -1,4 +1,4 @@
-"""``make test``: the emitter's sending half, its capture, processes, outbox and equivalence test, and the service.
+"""``make test``: the emitter's sending half, capture, processes, outbox, equivalence test and import, and the service.
 
 The service is tested on the embedded Postgres, and on Debian's where that is installed.
 
@@ -16,7 +16,9 @@ Done = list["subprocess.CompletedProcess[str]"]
 
 NOTHING_COLLECTED = 5
 DEBIANS = Path("/usr/lib/postgresql/15/bin")  # the programs of the oldest Postgres that the service runs on
-SERVICE = ["tests/service", "tests/contract", "--ds=tests.service.settings", "-m", "not ordeal"]
+OPTIONS = ["--ds=tests.service.settings", "-m", "not ordeal"]
+SERVICE = ["tests/service", "--ignore=tests/service/launch", *OPTIONS]
+WHOLE = ["tests/contract", "tests/service/launch", *OPTIONS]  # servers, clients and browsers, which are waited for
 EMITTER = [
     ["tests/emitter", "--ds=tests.emitter.settings", "-m", "not faults"],
     ["tests/outbox", "--ds=tests.outbox.settings"],
@@ -24,13 +26,18 @@ EMITTER = [
     ["tests/processes", "-p", "no:django", "-p", "no:tests.postgres", "-m", "not ordeal"],
     ["tests/emitter", "--ds=tests.emitter.settings", "-m", "faults"],  # what failed may have left anything behind
 ]
-# What starts the embedded one, what a browser sees, and what happens before a request costs a connection.
-NOT_OF_POSTGRES = ["tests/service/launch", "tests/service/front", "tests/contract/test_swagger_ui.py"]
-ON_DEBIANS = [*SERVICE, *(f"--ignore={each}" for each in NOT_OF_POSTGRES)]
+# What stores, asks, counts and removes: all that speaks to Postgres in ways of its own.
+ABOUT_POSTGRES = ["events", "ingest", "stats", "telemetry", "retention"]
+ON_DEBIANS = [*(f"tests/service/{each}" for each in ABOUT_POSTGRES), "tests/contract/test_rules_of_citus.py", *OPTIONS]
 # Run beside the emitter's, since much of a test is waiting. They tell what they have to say when they have ended.
 ASIDE = [
     [SERVICE],
-    [["tests/equivalence", "--ds=tests.equivalence.settings"], ON_DEBIANS],
+    [WHOLE],
+    [
+        ["tests/equivalence", "--ds=tests.equivalence.settings"],
+        ["tests/history", "--ds=tests.history.settings"],
+        ON_DEBIANS,
+    ],
 ]
 
 

@@ -56,6 +56,7 @@ def running(log: Path, *, workers: int = 1, **environment: str) -> Iterator[Serv
         "SECRET_KEY": "tests",
         "SECRET_KEY_FILE": "",
         "WEB_THREADS": "4",
+        "RECORD_READS": "false",
     }
     with log.open("wb") as output:
         process = processes.spawn(

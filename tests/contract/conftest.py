@@ -1,10 +1,12 @@
-"""One live service for all contract tests."""
+"""One live service for all contract tests, and a browser."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests import live
+from tests import chromium, live
 from tests.contract import tenants
 from tests.contract.tenants import Tenant
 
@@ -19,3 +21,14 @@ def live_service(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def tenant(transactional_db: None, live_service: str) -> Tenant:
     return tenants.make(live_service)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Path:
+    try:
+        return chromium.path()
+    except chromium.NoChromiumError as error:
+        reason = f"THE BROWSER TESTS DID NOT RUN. {error}"
+        if os.environ.get("CI", "").lower() in {"true", "1"}:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -60,11 +60,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Calls the live service, with or without a key."""
+    """Calls the live service, with or without a key, or as who ``said`` tells that he is."""
 
     url: str
     http: urllib3.PoolManager
     authorization: str | None = None
+    said: Mapping[str, str] = field(default_factory=dict)
 
     def call(
         self,
@@ -81,7 +82,7 @@ class Caller:
     def ask(
         self, method: str, address: str, query: Mapping[str, str], body: object = None, *, endless: bool = False
     ) -> Answer:
-        headers = {} if self.authorization is None else {"Authorization": self.authorization}
+        headers = {**self.said} | ({} if self.authorization is None else {"Authorization": self.authorization})
         answer = self.http.request(
             method,
             f"{self.url}{address}" + (f"?{urlencode(query)}" if query else ""),

@@ -33,9 +33,9 @@ class Tenant:
         return found
 
 
-def make(url: str) -> Tenant:
+def make(url: str, name: str = "contract") -> Tenant:
     """Make a project, a key to write, one to read and one for both; the live service knows them once committed."""
-    project = Project.objects.create(name="contract")
+    project = Project.objects.create(name=name)
     return Tenant(
         url=url,
         id=project.pk,

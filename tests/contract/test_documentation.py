@@ -10,7 +10,7 @@ from django.conf import settings
 from django.test import Client
 
 from service.projects import operations as keys
-from service.projects.models import Project, Scope
+from service.projects.models import Key, Project, Scope
 from tests.contract.document import DOCUMENT, Operation, operations
 from tests.contract.test_openapi import faults
 
@@ -81,14 +81,22 @@ def test_every_example_of_a_parameter_works(operation: Operation, client: Client
     (fresh,) = [each for each in operations(document) if str(each) == str(operation)]
     for each in operations(document):
         if "requestBody" in each.told:
-            assert send(client, each, authorized).status_code in {200, 201, 204}
+            answer = send(client, each, authorized)
+            assert answer.status_code in {200, 201, 202, 204}, (str(each), answer.content)
     if operation.method != "GET":
         return
-    address = fresh.address({name: str(examples_of(each)[0]) for name, each in fresh.parameters("path").items()})
+    address = address_of(fresh)
 
     for query in queries(fresh):
         answer = client.get(address, query, headers=authorized)
         assert answer.status_code == 200, (address, query, answer.content)
+
+
+def address_of(operation: Operation) -> str:
+    """Return its path as in the examples, but for what no client names: there the newest key, and the project."""
+    own = {"key_id": Key.objects.latest("pk").pk, "name": "documentation"}
+    shown = {name: examples_of(each)[0] for name, each in operation.parameters("path").items()}
+    return operation.address({name: str(own.get(name, value)) for name, value in shown.items()})
 
 
 def queries(operation: Operation) -> Iterator[dict[str, str]]:
@@ -114,5 +122,5 @@ def send(client: Client, operation: Operation, authorized: dict[str, str]) -> An
     content = operation.told["requestBody"]["content"]["application/json"]
     (example,) = content["examples"].values()
     return client.generic(
-        operation.method, operation.path, json.dumps(example["value"]), "application/json", headers=authorized
+        operation.method, address_of(operation), json.dumps(example["value"]), "application/json", headers=authorized
     )

@@ -23,6 +23,7 @@ API = "api/v1/"
 DOCUMENTATION = {"/api/v1/schema/", "/api/v1/docs/"}
 METHODS = {"get", "put", "post", "patch", "delete"}
 AN_ID = "01a1f873-c8a0-7c3e-a1b2-5f0e6d3c9a41"
+A_NUMBER = "999999999"
 
 DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text())
 OPERATIONS: dict[str, tuple[str, str]] = {
@@ -31,7 +32,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     for method, operation in methods.items()
     if method in METHODS
 }
-FOR_ANY_KEY = {"meta_retrieve"}
+FOR_ANY_KEY = {"meta_retrieve", "projects_list", "projects_retrieve"}
 every_operation = pytest.mark.parametrize("name", sorted(OPERATIONS))
 
 formats = FormatChecker()
@@ -49,7 +50,7 @@ def operation_of(name: str) -> dict[str, Any]:
 
 
 def address_of(name: str) -> str:
-    return re.sub(r"\{\w+\}", AN_ID, OPERATIONS[name][0])
+    return re.sub(r"\{\w+\}", AN_ID, OPERATIONS[name][0].replace("{key_id}", A_NUMBER))
 
 
 def json_schema(schema: Any) -> Any:
@@ -94,7 +95,7 @@ def references(part: object) -> Iterator[str]:
 
 @pytest.fixture
 def key(db: None) -> str:
-    return operations.create_key(Project.objects.create(name="openapi"), [Scope.EVENTS_READ, Scope.EVENTS_WRITE])
+    return operations.create_key(Project.objects.create(name="openapi"), Scope.values, label="of this test")
 
 
 def test_the_committed_file_is_what_the_command_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,9 +136,8 @@ def test_an_operation_says_what_it_does_and_how_it_fails(name: str) -> None:
 
     assert operation["summary"]
     assert operation["tags"]
-    assert operation["security"] == [{"key": []}]
-    assert {"401", "503"} <= refusals.keys()
-    assert ("403" in refusals) == (name not in FOR_ANY_KEY)
+    assert operation["security"] == [{"key": []}, {"session": [], "project": []}]
+    assert {"401", "403", "503"} <= refusals.keys()
     assert all(list(response["content"]) == ["application/problem+json"] for response in refusals.values())
 
 
@@ -264,6 +264,27 @@ def test_the_required_attributes_are_those_without_which_an_event_is_refused(cli
         ("GET emitters/", "", 200),
         ("GET emitters/?page_size=none", "", 400),
         (f"GET emitters/{AN_ID}/", "", 404),
+        ("GET keys/", "", 200),
+        ("GET keys/?page_size=none", "", 400),
+        (f"GET keys/{A_NUMBER}/", "", 404),
+        (f"PATCH keys/{A_NUMBER}/", '{"label": "web"}', 404),
+        (f"PATCH keys/{A_NUMBER}/", "{}", 422),
+        (f"PATCH keys/{A_NUMBER}/", "{", 400),
+        (f"DELETE keys/{A_NUMBER}/", "", 404),
+        (f"POST keys/{A_NUMBER}/rotate/", '{"overlap": 0}', 404),
+        (f"POST keys/{A_NUMBER}/rotate/", '{"overlap": -1}', 422),
+        ("POST keys/", "[" + " " * 20_000 + "]", 413),
+        ("POST keys/", '{"label": "web", "scopes": ["admin"]}', 201),
+        ("POST keys/", '{"label": "of this test", "scopes": ["admin"]}', 409),
+        ("POST keys/", '{"label": "web", "scopes": ["all"]}', 422),
+        ("POST keys/", "{", 400),
+        ("GET projects/", "", 200),
+        ("GET projects/?cursor=none", "", 400),
+        ("GET projects/openapi/", "", 200),
+        (f"GET projects/{AN_ID}/", "", 404),
+        (f"PATCH projects/{AN_ID}/", '{"retention_days": 7}', 404),
+        ("PATCH projects/openapi/", '{"retention_days": 7}', 200),
+        ("PATCH projects/openapi/", '{"retention_days": 0}', 422),
         ("POST telemetry/", "{", 400),
         ("POST telemetry/", "[" + " " * 70_000 + "]", 413),
         ("POST telemetry/", "{}", 422),
@@ -283,7 +304,7 @@ def test_an_answer_is_one_that_is_documented(call: str, sent: str, status: int, 
     )
 
     assert answer.status_code == status
-    asked = f"/api/v1/{address.partition('?')[0]}", method.lower()
+    asked = f"/api/v1/{address.partition('?')[0].replace('openapi', AN_ID)}", method.lower()
     (name,) = [name for name, (_, how) in OPERATIONS.items() if (address_of(name), how) == asked]
     assert_documented(answer, name)
 

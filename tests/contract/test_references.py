@@ -47,9 +47,11 @@ def test_every_environment_variable_is_documented_and_no_other_is() -> None:
 
 def test_every_problem_code_is_documented() -> None:
     text = (ROOT / "docs" / "reference" / "http-api.md").read_text()
-    apps = ("api", "front", "projects", "events", "telemetry", "ingest")
+    apps = ("api", "front", "projects", "events", "telemetry", "access", "ingest")
     sources = [path for app in apps for path in (ROOT / "service" / app).rglob("*.py")]
-    problems = r"Unauthorized|Malformed|TooLarge|UnsupportedMedia|Unavailable|Forbidden|TooDeep|RateLimited"
+    problems = (
+        r"Unauthorized|Malformed|TooLarge|UnsupportedMedia|Unavailable|Forbidden|TooDeep|RateLimited|KeyEnded|Conflict"
+    )
     problems += r"|super\(\)\.__init__"
     raised = rf'(?:Fault\(\s*[^,]+,|(?:{problems})\()\s*"(\w+)"'
 

@@ -69,7 +69,9 @@ class Arrivals:
 
 
 def _lines(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """Return what the lines say that are written whole."""
+    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def _breaks(numbers: list[int]) -> list[tuple[int, int]]:

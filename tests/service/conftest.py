@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from django.db import connection
+from django.urls import get_resolver
 
 from service.events import shared_commits
 from service.events.shared_commits import SharedCommits
@@ -15,6 +16,12 @@ from tests import live
 pytest.register_assert_rewrite("tests.service.cast")
 
 from tests.service.cast import Api  # noqa: E402  # its asserts are told as a test's own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def views() -> None:
+    """Load the views, whose descriptions tell limits, before a test sets a limit of its own."""
+    assert get_resolver().url_patterns
 
 
 @pytest.fixture
