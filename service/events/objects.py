@@ -12,10 +12,10 @@ from itertools import islice
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import BigIntegerField, BooleanField, ExpressionWrapper, Func, Q, QuerySet, Value
+from django.db.models import BigIntegerField, BooleanField, ExpressionWrapper, Func, Q, Value
 
 from service.events import ids, queries, ranges
-from service.events.models import NAMED_MANY, NAMED_ONE, NAMES_OBJECTS, Event
+from service.events.models import NAMED_MANY, NAMED_ONE, NAMES_OBJECTS
 from service.events.objects_state import Gap, Reason, Related, State
 from service.events.objects_told import Ref
 from service.events.unions import Union
@@ -36,28 +36,25 @@ NOT_ROLLED_BACK = Q(outcome__isnull=True) | ~Q(outcome="rolledback")
 
 def about(project_id: int, ref: Ref, *, possible: bool = False) -> Union:
     """Return the events that are about an object or name it; with ``possible``, also calls that may have written it."""
-    all_ids = ranges.of_all(project_id)
-    project = queries.of_project(project_id).filter(all_ids)
+    events = queries.of_project(project_id).filter(ranges.of_all(project_id)).alias(one=NAMED_ONE, many=NAMED_MANY)
     own = Q(sender=ref.sender, object_id=ref.object_id)
-    naming = project.filter(NAMES_OBJECTS).exclude(own).alias(one=NAMED_ONE, many=NAMED_MANY)
     number = named(project_id, f"{ref.sender}/{ref.object_id}")
     among = Func(number, function="ARRAY", template="%(function)s[%(expressions)s]", output_field=NUMBERS)
-    sources = [
-        project.filter(own).exclude(action=None, type__in=FORETOLD),
-        naming.filter(one=number),
+    parts = [
+        own & ~Q(action=None, type__in=FORETOLD),
+        NAMES_OBJECTS & ~own & Q(one=number),
         # Said twice: of calls that are rare Postgres has no statistics, and what is said once it takes for true of a
         # 200th of all events, for which it would rather read all of them in their order.
-        naming.filter(many__contains=among, many__overlap=among),
+        NAMES_OBJECTS & ~own & Q(many__contains=among, many__overlap=among),
     ]
     if possible:
-        sources.append(unnamed(project_id, ref).filter(all_ids).alias(many=NAMED_MANY).exclude(many__contains=among))
-    return Union(*sources)
+        parts.append(unnamed(project_id, ref) & ~Q(many__contains=among))
+    return Union(events, *parts)
 
 
-def unnamed(project_id: int, ref: Ref) -> QuerySet[Event]:
-    """Return the calls that wrote to rows of the object's model without naming them all."""
-    naming = queries.of_project(project_id).filter(NAMES_OBJECTS).alias(one=NAMED_ONE)
-    return naming.filter(one=named(project_id, f"{ref.sender}/"))
+def unnamed(project_id: int, ref: Ref) -> Q:
+    """Return what keeps the calls that wrote to rows of the object's model without naming them all."""
+    return NAMES_OBJECTS & Q(one=named(project_id, f"{ref.sender}/"))
 
 
 def named(project_id: int, name: str) -> Func:
@@ -91,8 +88,8 @@ def state(project_id: int, ref: Ref, as_of: AsOf) -> State | None:
     newest = ids_since_creation(found.filter(as_of.reached))
     if not newest:
         return state_before(rebuilt, found)
-    bulk = unnamed(project_id, ref).filter(NOT_ROLLED_BACK, as_of.reached, id__gt=newest[-1])
-    calls = list(bulk.order_by("-id").values_list("id", flat=True)[: MOST + 1])
+    bulk = queries.of_project(project_id).alias(one=NAMED_ONE).filter(unnamed(project_id, ref), NOT_ROLLED_BACK)
+    calls = list(bulk.filter(as_of.reached, id__gt=newest[-1]).order_by("-id").values_list("id", flat=True)[: MOST + 1])
     for some in batched(sorted({*newest[:MOST], *calls[:MOST]}), AT_ONCE):
         within = queries.of_project(project_id).filter(id__range=(some[0], some[-1]))  # which leaves out partitions
         rebuilt.apply(within.filter(id__in=some).order_by("id"))
@@ -105,9 +102,8 @@ def state(project_id: int, ref: Ref, as_of: AsOf) -> State | None:
 
 def ids_since_creation(found: Union) -> list[UUID]:
     """Return the ids, newest first, back to the event that last created the object; at the most one over `MOST`."""
-    known = Union(*(source.annotate(begins=BEGINS) for source in found.sources))
     newest = []
-    for event_id, begins in known.order_by("-id").values_list("id", "begins")[: MOST + 1]:
+    for event_id, begins in found.first(MOST + 1, "lt", begins=BEGINS):
         newest.append(event_id)
         if begins:
             break
@@ -116,8 +112,7 @@ def ids_since_creation(found: Union) -> list[UUID]:
 
 def state_before(nothing: State, found: Union) -> State | None:
     """Return what an object's first event says of the time before: that it wasn't there, or nothing."""
-    known = Union(*(source.annotate(begins=BEGINS) for source in found.sources))
-    first = list(known.order_by("id").values_list("id", "begins")[:1])
+    first = found.first(1, "gt", begins=BEGINS)
     nothing.exists = False if first and first[0][1] else None
     return nothing if first else None
 

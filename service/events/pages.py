@@ -6,22 +6,22 @@ after the page is full; only the rest is sent and decoded.
 
 from collections.abc import Iterator, Sequence
 from json import JSONDecoder
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import JSONField, QuerySet
+from django.db.models import JSONField
 
 from service.api import limits
-from service.api.pagination import IdPagination, Towards, sorting
+from service.api.pagination import IdPagination, Towards
 from service.events.models import Event
+from service.events.unions import DIRECTIONS, Union
 
 # Bytes of what has no other limit of its own.
 SIZE = "coalesce(octet_length(data::text), 0) + coalesce(octet_length(extensions::text), 0)"
 FIELDS = Event._meta.concrete_fields
 DECODERS = [(place, field.decoder or JSONDecoder) for place, field in enumerate(FIELDS) if isinstance(field, JSONField)]
 COLUMNS = ", ".join(str(field.column) for field in FIELDS)
-DIRECTIONS: dict[Towards, str] = {"lt": "DESC", "gt": "ASC"}
 # What is asked has its own LIMIT, so that Postgres finds its rows as it would for themselves.
 PAGE = """SELECT {columns}, is_followed
 FROM (
@@ -41,14 +41,6 @@ FROM unnest(%s::uuid[]) AS wanted (event_id) CROSS JOIN LATERAL (
 """
 
 
-class Source(Protocol):
-    """A queryset of events, or several that are read as one."""
-
-    def order_by(self, *order: str) -> Self: ...
-
-    def __getitem__(self, part: slice) -> QuerySet[Event]: ...
-
-
 class Page(NamedTuple):
     """Events, and whether there are more beyond them."""
 
@@ -59,9 +51,9 @@ class Page(NamedTuple):
 NOTHING = Page([], False)
 
 
-def read(source: Source, towards: Towards, most: int) -> Page:
-    """Return the first events of ``source``: ``most``, or fewer where they are large. By one statement."""
-    asked, parameters = source.order_by(*sorting(("id",), towards))[: most + 1].query.sql_with_params()
+def read(events: Union, towards: Towards, most: int) -> Page:
+    """Return the first of ``events``: ``most``, or fewer where they are large. By one statement."""
+    asked, parameters = events.statement(most + 1, towards)
     statement = PAGE.format(columns=COLUMNS, size=SIZE, direction=DIRECTIONS[towards], asked=asked)
     with connection.cursor() as cursor:
         cursor.execute(statement, [*parameters, limits.PAGE_BYTES])
@@ -102,5 +94,5 @@ class EventPagination(IdPagination):
 
     rows_are = "events at the most"
 
-    def read(self, queryset: Source, towards: Towards, size: int) -> tuple[list[Event], bool]:
+    def read(self, queryset: Union, towards: Towards, size: int) -> tuple[list[Event], bool]:
         return read(queryset, towards, size)

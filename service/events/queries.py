@@ -62,8 +62,7 @@ def of_project(project_id: int) -> QuerySet[Event]:
 
 def matching(project_id: int, criteria: Criteria) -> Union:
     """Return the events of which all ``criteria`` hold."""
-    found = of_project(project_id).filter(criteria.q())
-    return Union(*(found.filter(part) for part in ranges.within(criteria.since, criteria.until)))
+    return Union(of_project(project_id).filter(criteria.q()), *ranges.within(criteria.since, criteria.until))
 
 
 def by_id(project_id: int, event_id: UUID) -> Event | None:

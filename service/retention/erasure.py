@@ -17,7 +17,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from service.events import ids, objects, operations, partitions, queries, records, removal
-from service.events.models import NAMES_OBJECTS, Erasure, Event
+from service.events.models import NAMED_ONE, Erasure, Event
 from service.events.objects_told import Ref
 from service.events.records import Record
 from service.retention.pace import BATCH, Pace
@@ -150,8 +150,8 @@ def steps(erasure: Erasure) -> list[tuple[QuerySet[Event], Treatment]]:
         done = events.filter(actor=subject)
         return [(done.filter(Q(object_id=None) | of_itself), remove), (done, unsign), reads]
     naming = (source.filter(earlier) for source in objects.about(erasure.project_id, ref).sources[1:])
-    conditions = objects.unnamed(erasure.project_id, ref).filter(earlier, NAMES_OBJECTS)
-    met = conditions.alias(met=RawSQL(MET, [ref.object_id], BooleanField())).filter(met=True)  # noqa: S611  # a constant
+    unnamed = events.alias(one=NAMED_ONE).filter(objects.unnamed(erasure.project_id, ref))
+    met = unnamed.alias(met=RawSQL(MET, [ref.object_id], BooleanField())).filter(met=True)  # noqa: S611  # a constant
     return [(events.filter(of_itself), remove), *((each, unname(ref)) for each in (*naming, met)), reads]
 
 

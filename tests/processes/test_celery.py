@@ -15,19 +15,19 @@ TASKS = range(1, 21)
 
 
 def work(hosts: Hosts, *options: str, **environment: object) -> Host:
+    """Start a worker once its tasks are there: it fails on a file that is still being written."""
     broker = hosts.folder / "broker"
     (broker / "control").mkdir(parents=True)
     hosts.environment["BROKER"] = str(broker)
-    worker = hosts.start(
+    enqueue = f"from tests.processes.shop.tasks import pay\nfor number in {TASKS!r}: pay.delay(number)"
+    subprocess.run([sys.executable, "-c", enqueue], cwd=ROOT, env=os.environ | hosts.environment, check=True)
+    return hosts.start(
         BIN / "celery",
         *("--app=tests.processes.shop.tasks", "worker", "--concurrency=2", "--loglevel=info"),
         *("--without-gossip", "--without-mingle", "--without-heartbeat"),
         *options,
         **environment,
     )
-    enqueue = f"from tests.processes.shop.tasks import pay\nfor number in {TASKS!r}: pay.delay(number)"
-    subprocess.run([sys.executable, "-c", enqueue], cwd=ROOT, env=os.environ | hosts.environment, check=True)
-    return worker
 
 
 @pytest.mark.parametrize(
