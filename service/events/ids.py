@@ -10,6 +10,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 LATEST = (datetime(9999, 12, 31, tzinfo=UTC) - EPOCH) // MILLISECOND
 SKEW = timedelta(hours=24)  # how far an event's time may be from its id's: what a filter on time leans on
+NEAR = timedelta(minutes=5)  # how far it seldom is, see ranges.py; migrations/0006_strays.py has it too
 
 
 def is_canonical(text: str) -> bool:

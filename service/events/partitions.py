@@ -139,11 +139,14 @@ def existing() -> frozenset[str]:
 
 
 def oldest() -> datetime:
-    """Return when the oldest month begins that has a table. There is one, as `ensure` was run.
+    """Return when the oldest month begins that events can be stored in. There is one, as `ensure` was run."""
+    return Month.of(min(existing())).start
 
-    One that was detached may come back with its events, until it is dropped.
-    """
-    return Month.of(min(present().all)).start
+
+def are_settled() -> bool:
+    """Tell whether no month is on its way out; one that was detached may come back until it is dropped."""
+    tables = present()
+    return not tables.leaving | tables.loose
 
 
 def ready(now: datetime) -> bool:
@@ -184,16 +187,16 @@ def expired(tables: frozenset[str], now: datetime) -> list[str]:
 
 
 def drop(table: str) -> bool:
-    """Drop the table of a month, and take from the counts what was counted of it, in one transaction.
+    """Drop the table of a month, and count out what it has of the time after it, in one transaction.
 
-    What occurred well before the month's end is left to the app that counts, which knows it by its hour. Return whether
-    there was such a table.
+    What occurred in the month is left to the app that counts, which knows it by its hour. Return whether there was such
+    a table.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         lock()
         if table not in present().loose:
             return False
-        removal.count_out_the_end(table, Month.of(table).next.start)
+        removal.count_out_beyond(table, Month.of(table).next.start)
         cursor.execute(statement("DROP TABLE {}", table))
     logger.info("Dropped the partition %s", table)
     return True

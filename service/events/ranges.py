@@ -14,7 +14,6 @@ from django.utils import timezone
 from service.events import ids, partitions
 from service.events.models import STRAY
 
-NEAR = timedelta(minutes=5)  # migrations/0006_strays.py has it too
 HOUR = timedelta(hours=1)
 
 
@@ -38,11 +37,11 @@ def within(since: datetime | None, until: datetime | None) -> list[Q]:
     """
     near, beside = Q(), []
     if since is not None:
-        near &= Q(id__gte=ids.floor(since - NEAR))
-        beside.append(Q(STRAY, id__gte=ids.floor(since - ids.SKEW), id__lt=ids.floor(since - NEAR)))
+        near &= Q(id__gte=ids.floor(since - ids.NEAR))
+        beside.append(Q(STRAY, id__gte=ids.floor(since - ids.SKEW), id__lt=ids.floor(since - ids.NEAR)))
     if until is not None:
-        near &= Q(id__lt=after(until + NEAR))
-        beside.append(Q(STRAY, id__gte=after(until + NEAR), id__lt=after(until + ids.SKEW)))
+        near &= Q(id__lt=after(until + ids.NEAR))
+        beside.append(Q(STRAY, id__gte=after(until + ids.NEAR), id__lt=after(until + ids.SKEW)))
     return [near, *beside]
 
 

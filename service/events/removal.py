@@ -33,8 +33,8 @@ REMOVE = f"""
     ), counted_out AS ({COUNT_OUT})
     SELECT count(*) FROM gone
 """  # noqa: S608  # a constant
-# By one project after the other, since a table is in the order of their ids.
-THE_END = f"""
+# By one project after the other, since a table is in the order of their ids: those near the end, and the strays.
+BEYOND = f"""
     WITH RECURSIVE projects AS (
         SELECT min(project_id) AS project_id FROM {{table}}
         UNION ALL
@@ -44,25 +44,22 @@ THE_END = f"""
     ), gone AS (
         SELECT event.* FROM projects CROSS JOIN LATERAL (
             SELECT project_id, occurred_at, type, source, sender, action, outcome FROM {{table}} AS event
-            WHERE event.project_id = projects.project_id AND id >= %(first)s AND occurred_at >= %(since)s
+            WHERE event.project_id = projects.project_id AND id >= %(near)s AND occurred_at >= %(end)s
+            UNION ALL
+            SELECT project_id, occurred_at, type, source, sender, action, outcome FROM {{table}} AS event
+            WHERE event.project_id = projects.project_id AND id >= %(far)s AND id < %(near)s
+                AND event_is_stray(id, occurred_at) AND occurred_at >= %(end)s
         ) AS event
     )
     {COUNT_OUT}
 """  # noqa: S608  # a constant
 
 
-def count_out_the_end(table: str, end: datetime) -> None:
-    """Count out the events of a detached month that share their hours with others: those of its last day.
-
-    Whatever occurred more than `ids.SKEW` before the ``end`` of the month has its id
-    in this month or in an earlier one.
-    """
-    since = end - ids.SKEW
+def count_out_beyond(table: str, end: datetime) -> None:
+    """Count out the few events of a detached month that occurred after its ``end``."""
+    bounds = {"near": ids.floor(end - ids.NEAR), "far": ids.floor(end - ids.SKEW)}
     with connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL(THE_END).format(table=sql.Identifier(table)),
-            {"first": ids.floor(since - ids.SKEW), "since": since},
-        )
+        cursor.execute(sql.SQL(BEYOND).format(table=sql.Identifier(table)), {"end": end, **bounds})
 
 
 def remove(project_id: int, event_ids: Sequence[UUID]) -> int:

@@ -63,7 +63,8 @@ FOLD = f"""
 FORGET = """
     WITH gone AS (
         DELETE FROM event_count
-        WHERE project_id = %(project)s AND rolled = ANY(%(rolled)s) AND hours IN (1, 24) AND moment < %(end)s
+        WHERE project_id = %(project)s AND rolled = ANY(%(rolled)s) AND hours IN (1, 24)
+            AND moment >= %(day)s AND moment < %(day)s + interval '1 day'
         RETURNING series_id, hours, count
     ), lost AS (
         SELECT series_id, sum(count) AS count FROM gone WHERE hours = 1 GROUP BY series_id
@@ -72,6 +73,26 @@ FORGET = """
     FROM lost
     WHERE project_id = %(project)s AND id = lost.series_id
 """
+# What occurred before the oldest month and is in it by its id, near its beginning or a stray, in place of all that
+# waits to be counted of that time. One statement, so that what is stored meanwhile is seen with its delta, or not.
+RECOUNT = f"""
+    WITH undone AS (
+        DELETE FROM event_delta WHERE project_id = %(project)s AND hour < %(end)s
+    ), late AS (
+        SELECT occurred_at, {COLUMNS} FROM event
+        WHERE project_id = %(project)s AND id >= %(first)s AND id < %(near)s AND occurred_at < %(end)s
+        UNION ALL
+        SELECT occurred_at, {COLUMNS} FROM event
+        WHERE project_id = %(project)s AND id >= %(near)s AND id < %(far)s AND event_is_stray(id, occurred_at)
+            AND occurred_at < %(end)s
+    )
+    INSERT INTO event_delta (project_id, id, hour, {COLUMNS}, count, oldest, newest)
+    SELECT
+        %(project)s, ('ffffffff-fffe-' || substr(gen_random_uuid()::text, 15))::uuid,
+        date_trunc('hour', occurred_at, 'UTC') AS hour, {COLUMNS}, count(*), min(occurred_at), max(occurred_at)
+    FROM late
+    GROUP BY hour, {COLUMNS}
+"""  # noqa: S608  # names of columns
 # What is left of the hours and days of which events were taken away.
 CLEAR = """
     DELETE FROM event_count
@@ -183,8 +204,8 @@ def columns(touched: list[tuple[UUID, datetime, bool]]) -> dict[str, list[Any]]:
         "series": [each for each, _, _ in touched],
         "hours": moments,
         "firsts": [is_first for _, _, is_first in touched],
-        "after": [ids.floor(hour - ranges.NEAR) for hour in moments],
-        "before": [ids.floor(hour + ranges.HOUR + 2 * ranges.NEAR) for hour in moments],
+        "after": [ids.floor(hour - ids.NEAR) for hour in moments],
+        "before": [ids.floor(hour + ranges.HOUR + 2 * ids.NEAR) for hour in moments],
         "long_after": [ids.floor(hour - ids.SKEW) for hour in moments],
         "long_before": [ids.floor(hour + ids.SKEW + 2 * ranges.HOUR) for hour in moments],
     }
@@ -201,19 +222,24 @@ def fold_all() -> None:
 
 
 def forget() -> Iterator[None]:
-    """Take from the counts what no event in the table can be of: the days before its oldest partition.
+    """Take from the counts what occurred before the oldest partition, but for what is in that by its id.
 
-    The day before is kept, since a late event in that partition may tell of it. Yields after each short transaction,
-    for the caller to rest. Goes on where an earlier call ended.
+    Yields after each short transaction, for the caller to rest. Goes on where an earlier call ended. Does nothing while
+    a month is on its way out, which may come back.
     """
-    end = partitions.oldest() - ids.SKEW
+    if not partitions.are_settled():
+        return
+    end = partitions.oldest()
     for project_id in counted_before(end):
-        for day in days_before(project_id, end):
-            forget_before(project_id, day + ids.SKEW)
+        for day in days_before(project_id, end - ids.SKEW):
+            with transaction.atomic():
+                lock(project_id)
+                forget_day(project_id, day)
             yield
         with transaction.atomic():
             lock(project_id)
-            Delta.objects.filter(project_id=project_id, hour__lt=end).delete()
+            forget_day(project_id, end - ids.SKEW)
+            recount_before(project_id, end)
             mend(project_id, outdated(project_id, end))
         yield
 
@@ -223,10 +249,15 @@ def days_before(project_id: int, end: datetime) -> list[datetime]:
     return list(days.values_list("moment", flat=True).distinct())
 
 
-def forget_before(project_id: int, end: datetime) -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
-        lock(project_id)
-        cursor.execute(FORGET, {"project": project_id, "rolled": ROLLED, "end": end})
+def forget_day(project_id: int, day: datetime) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(FORGET, {"project": project_id, "rolled": ROLLED, "day": day})
+
+
+def recount_before(project_id: int, end: datetime) -> None:
+    bounds = {"first": ids.floor(end), "near": ranges.after(end + ids.NEAR), "far": ranges.after(end + ids.SKEW)}
+    with connection.cursor() as cursor:
+        cursor.execute(RECOUNT, {"project": project_id, "end": end, **bounds})
 
 
 def outdated(project_id: int, end: datetime) -> list[UUID]:

@@ -22,7 +22,7 @@ ONE = timedelta(microseconds=1)
 BASE = timezone.now().replace(minute=0, second=0, microsecond=0) - 10 * DAY
 edges = st.sampled_from([timedelta(0), ONE, -ONE, timedelta(minutes=5), timedelta(milliseconds=1)])
 moments = st.builds(lambda step, edge: BASE + step * timedelta(hours=6) + edge, st.integers(-4, 4), edges)
-skews = st.sampled_from([timedelta(0), DAY, -DAY, timedelta(hours=3), ranges.NEAR, -ranges.NEAR, ranges.NEAR + ONE])
+skews = st.sampled_from([timedelta(0), DAY, -DAY, timedelta(hours=3), ids.NEAR, -ids.NEAR, ids.NEAR + ONE])
 
 
 def row(moment: datetime, skew: timedelta) -> Row:
@@ -63,7 +63,7 @@ def test_all_events_are_in_the_range_of_all(db: None, told: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     ("apart", "is_stray"),
-    [(ranges.NEAR, False), (ranges.NEAR + ONE, True), (timedelta(0), False), (DAY, True)],
+    [(ids.NEAR, False), (ids.NEAR + ONE, True), (timedelta(0), False), (DAY, True)],
 )
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_stray_is_over_five_minutes_from_its_id(

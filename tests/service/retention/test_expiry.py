@@ -97,7 +97,7 @@ def test_all_months_that_expired_go_and_no_other(months: list[str], project: Pro
     stored=st.lists(
         st.tuples(
             st.integers(-5 * 24 * 60, 5 * 24 * 60),
-            st.sampled_from([0] * 3 + [-1440, 1440, 60, -60]),
+            st.sampled_from([0] * 3 + [-1440, 1440, 600, -600, 60, -60, 2, -2]),
             st.sampled_from(["a", "b"]),
             st.sampled_from([None, "shop.Order"]),
         ),
@@ -107,6 +107,8 @@ def test_all_months_that_expired_go_and_no_other(months: list[str], project: Pro
     folded_before=st.booleans(),
 )
 @example(stored=[(each, 0, "a", None) for each in (-1441, -1440, -1439, -1, 0, 1)], folds=set(), folded_before=True)
+@example(stored=[(-1, 2, "a", None), (1, -2, "a", None)], folds=set(), folded_before=True)
+@example(stored=[(-60, 600, "a", None), (60, -600, "a", None)], folds=set(), folded_before=True)
 @example(
     stored=[(-1440, 1439, "a", None), (1439, -1440, "a", None), (-1, 60, "a", None)], folds={1}, folded_before=True
 )
@@ -219,7 +221,7 @@ def test_what_is_dropped_and_what_is_counted_out_are_one(
 ) -> None:
     events.store(project.pk, [row(Month.of(months[0]).next.start - HOUR)])
     with monkeypatch.context() as patched:
-        patched.setattr(removal, "THE_END", removal.THE_END + ";SELECT 1 / 0")
+        patched.setattr(removal, "BEYOND", removal.BEYOND + ";SELECT 1 / 0")
         with pytest.raises(DatabaseError):
             operations.expire(gone_at(months[0]))
     assert partitions.present().loose == {months[0]}
