@@ -1,5 +1,8 @@
 """Periodic work of the retention."""
 
+from datetime import datetime
+
+from django.db import connection
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
@@ -11,7 +14,7 @@ from service.retention.pace import Pace
 @app.task(queueing_lock="expire", pass_context=False)
 def expire(timestamp: int) -> None:
     """Drop the months that expired, hourly."""
-    operations.expire(timezone.now())
+    operations.expire(now())
 
 
 @app.periodic(cron="* * * * *")
@@ -20,4 +23,12 @@ def remove(timestamp: int) -> None:
     """Delete what is to go one by one, some each minute."""
     pace = Pace()
     erasure.work(pace)
-    operations.expire_early(timezone.now(), pace)
+    operations.expire_early(now(), pace)
+
+
+def now() -> datetime:
+    """Return the earlier of the service's and Postgres' clock, so that nothing goes because one of them is ahead."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT least(clock_timestamp(), %s)", [timezone.now()])
+        (moment,) = cursor.fetchone()
+        return moment  # type: ignore[no-any-return]

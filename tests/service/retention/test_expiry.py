@@ -1,7 +1,7 @@
 """Months that aren't kept any more go as a whole, whoever reads meanwhile and wherever it was killed."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -286,6 +286,20 @@ def test_the_hourly_task_drops_what_expired(
     tasks.expire.func(timestamp=0)
 
     assert min(partitions.existing()) >= Month.of(months[8]).table
+
+
+@pytest.mark.parametrize("task", [tasks.expire, tasks.remove])
+def test_nothing_goes_for_a_clock_of_the_service_that_is_ahead_of_the_databases(
+    task: Any, months: list[str], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Project.objects.filter(pk=project.pk).update(retention_days=30)
+    events.store(project.pk, [row(timezone.now() - DAY)])
+    monkeypatch.setattr(tasks.timezone, "now", lambda: datetime.now(UTC) + timedelta(days=400))
+
+    task.func(timestamp=0)
+
+    assert queries.of_project(project.pk).count() == 1
+    assert sorted(partitions.existing()) == months
 
 
 def test_readyz_fails_when_a_month_is_a_week_late(
