@@ -99,4 +99,5 @@ class ChainView(APIView):
             nodes = chain.chain(list(names), id)
         if not nodes:
             raise NotFound(f"This project has no event {id}, nor any in its chain.")
+        calls.note_read(request, {node.project_id for node in nodes if node.event is not None})
         return Response(described(nodes, names))

@@ -22,6 +22,7 @@ from service.projects.models import Key
 from service.projects.seats import Seat
 
 SOURCE = "/heliograph"
+OWN = "heliograph."
 KEY = "heliograph.Key"
 USER = "heliograph.User"
 PROJECT = "heliograph.Project"
@@ -39,6 +40,11 @@ class Record(StrEnum):
     MEMBER_REMOVED = "heliograph.member_removed"
     RETENTION_CHANGED = "heliograph.retention_changed"
     ERASED = "heliograph.erased"
+
+
+def is_own(name: str | None) -> bool:
+    """Tell whether a sender, an object or an actor is the service's, and no client system's."""
+    return name is not None and name.startswith(OWN)
 
 
 def record(

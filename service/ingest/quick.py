@@ -84,7 +84,7 @@ def read(scope: Scope, content: bytes) -> Post | None:
         events = document.bounded(document.items(text)) if is_batch else [document.json_of(text)]
     except BodyProblem:
         return None
-    batch = operations.read(events, Window.at(timezone.now(), days))
+    batch = operations.read(events, Window.at(timezone.now(), days, key.scopes))
     return Post(key, batch, is_batch) if batch.rows and not batch.errors else None
 
 

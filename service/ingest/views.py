@@ -22,7 +22,7 @@ from service.ingest.operations import Error, Receipt
 from service.ingest.serializers import ReceiptSerializer
 from service.ingest.wire import Window
 from service.projects import retention
-from service.projects.authentication import project_of
+from service.projects.authentication import caller_of
 from service.projects.models import Scope
 
 ONE_OR_MANY: dict[str, Any] = {
@@ -76,8 +76,9 @@ class EventsView(EventListView):
         check_parameters(request.query_params, (DRY_RUN.name,))
         dry_run = is_set(request.query_params, DRY_RUN.name)
         posted = document.read(request._request)
-        project_id = project_of(request)
-        window = Window.at(timezone.now(), retention.days_of(project_id))
+        caller = caller_of(request)
+        project_id = caller.project_id
+        window = Window.at(timezone.now(), retention.days_of(project_id), caller.scopes)
         receipt = operations.store(project_id, operations.read(posted.events, window), dry_run=dry_run)
         if not dry_run:
             metrics.count_events(receipt.accepted, receipt.duplicates, receipt.rejected)

@@ -4,6 +4,7 @@ The usual event is decoded by one compiled msgspec decoder, its ``data`` passing
 decoder doesn't take as it is goes a slower way, which explains or, for unknown extensions, sorts them out.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
@@ -14,10 +15,11 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from service.api import inspection, limits
 from service.api.inspection import Fault, RefusedError
-from service.events import ids, partitions
+from service.events import ids, partitions, records
 from service.events.operations import Row
 from service.ingest import extensions
 from service.projects import retention
+from service.projects.models import Scope
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -50,21 +52,27 @@ class Attributes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The ids that are accepted at one moment, where events are kept for so many days."""
+    """What is accepted at one moment: the ids, where events are kept for so many days, and whether the service's own.
+
+    Those are records of who did what here. Only who may do it all may bring them along, from an archive.
+    """
 
     lowest: str
     highest: str
     days: int
+    has_records: bool
 
     @classmethod
-    def at(cls, now: datetime, days: int) -> Self:
-        return cls(str(ids.floor(retention.horizon(days, now))), str(ids.floor(now + partitions.FUTURE)), days)
+    def at(cls, now: datetime, days: int, scopes: Container[str]) -> Self:
+        lowest, highest = ids.floor(retention.horizon(days, now)), ids.floor(now + partitions.FUTURE)
+        return cls(str(lowest), str(highest), days, Scope.ADMIN in scopes)
 
     def holds(self, event_id: str) -> bool:
         return self.lowest <= event_id < self.highest
 
 
 DECODER = msgspec.json.Decoder(Attributes)
+KINDS = frozenset(map(str, records.Record))
 MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 NULL = b"null"
 
@@ -120,6 +128,8 @@ def sorted_out(raw: bytes) -> tuple[Attributes, dict[str, object]]:
 
 
 def build(attributes: Attributes, kept: dict[str, object], data: Raw | None, window: Window) -> Row:
+    if not window.has_records:
+        refuse_records(attributes)
     event_id = identify(attributes, kept, window)
     if not window.holds(event_id):
         field = "id" if event_id == attributes.id.lower() else "time"
@@ -145,6 +155,19 @@ def build(attributes: Attributes, kept: dict[str, object], data: Raw | None, win
         data=data,
         extensions=media(attributes, kept) or None,
     )
+
+
+def refuse_records(attributes: Attributes) -> None:
+    """Raise `RefusedError` for what could be taken for a record of the service's own."""
+    for field, is_reserved in (
+        ("source", attributes.source == records.SOURCE),
+        ("type", attributes.type in KINDS),
+        ("sender", records.is_own(attributes.sender)),
+        ("actor", records.is_own(attributes.actor)),
+    ):
+        if is_reserved:
+            detail = "It stands for a record that the service makes itself: a key needs the scope 'admin' to send it."
+            raise RefusedError(Fault(field, "reserved", detail))
 
 
 def identify(attributes: Attributes, kept: dict[str, object], window: Window) -> str:

@@ -3,13 +3,13 @@
 See docs/why/erased-and-remembered.md for what goes, what stays, and why.
 """
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import BooleanField, F, Q, QuerySet
@@ -65,14 +65,22 @@ UNSIGN = """
     WHERE project_id = %(project)s AND id = ANY(%(ids)s)
     RETURNING id
 """
-# What was asked when its answer was read; who asked, and when, stays.
+# What was asked when its answer was read; who asked, and when, stays, and of what kind it was if that names nobody.
 FORGET_QUESTION = """
-    UPDATE event SET data = (data - 'path' - 'parameters') || jsonb_build_object('erased', %(kind)s)
+    UPDATE event SET
+        data = CASE WHEN data ->> 'path' ~ '/objects/' THEN data - 'path' ELSE data END - 'parameters'
+            || jsonb_build_object('erased', %(kind)s)
     WHERE project_id = %(project)s AND id = ANY(%(ids)s)
     RETURNING id
 """
-# Either way round: as the text of a path or a search, or as parameters of their own.
-ASKED_FOR = "strpos(data::text, %s) > 0 OR data -> 'parameters' ->> 'object_id' = %s"
+# As the object of a path, or as a whole word of what a parameter was set to: of any its name, of one its key alone.
+ASKED_FOR = """
+    right(data ->> 'path', length(%s)) = %s OR right(data ->> 'path', length(%s)) = %s OR EXISTS (
+        SELECT FROM jsonb_each_text(CASE jsonb_typeof(data -> 'parameters') WHEN 'object' THEN data -> 'parameters' END)
+        WHERE value ~ %s OR key || ':' || value ~ %s
+    )
+"""
+BEFORE, AFTER = "[^[:alnum:]_./+@-]", "($|[^[:alnum:]_./+@-])"
 
 
 Treatment = Callable[[int, Sequence[UUID]], tuple[int, int]]  # how many were removed, how many redacted
@@ -156,9 +164,12 @@ def steps(erasure: Erasure) -> list[tuple[QuerySet[Event], Treatment]]:
 
 
 def asked_for(subject: str, ref: Ref) -> RawSQL:
-    """Return whether a recorded question names ``subject``; also for some that name another whose key begins so."""
-    as_json = msgspec.json.encode(subject).decode()[1:-1]
-    return RawSQL(f"({ASKED_FOR})", [as_json, ref.object_id], BooleanField())  # noqa: S611  # a constant
+    """Return whether a recorded question names ``subject``: as a whole, since any text can be erased."""
+    name, key = (re.escape(records.told(text)) for text in (subject, ref.object_id))
+    paths = [records.told(f"/objects/{subject}/{what}/") for what in ("history", "state")]
+    parameters = [each for path in paths for each in (path, path)]
+    parameters += [f"(^|{BEFORE}){name}{AFTER}", f'object_id\\w*:(.*{BEFORE})?"?{key}{AFTER}']
+    return RawSQL(f"({ASKED_FOR})", parameters, BooleanField())  # noqa: S611  # a constant
 
 
 def remove(project_id: int, batch: Sequence[UUID]) -> tuple[int, int]:

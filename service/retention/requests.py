@@ -8,6 +8,7 @@ from msgspec import Meta
 from service.api import inspection
 from service.api.body import Malformed
 from service.api.inspection import Fault, RefusedError
+from service.events import records
 from service.events.models import Erasure
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -39,6 +40,10 @@ def read(body: bytes) -> Subject:
 
 
 def subject_of(asked: Asked) -> Subject:
+    """Return what is named. It can't be the service's own, whose records would else tell what their subject lets."""
+    for field, name in (("object", asked.object), ("actor", asked.actor)):
+        if records.is_own(name):
+            raise RefusedError(Fault(field, "reserved", "What the service recorded of itself isn't erased."))
     if asked.actor is not None and asked.object is None:
         return Subject(Erasure.Kind.ACTOR, asked.actor)
     if asked.object is None or asked.actor is not None:

@@ -202,7 +202,7 @@ def test_an_id_at_the_edge_is_accepted_or_refused_exactly(
     milliseconds = (now - age - ids.EPOCH) // MILLISECOND
     edge = UUID(int=milliseconds << 80 | 7 << 76 | bits >> 62 << 64 | 2 << 62 | bits & (1 << 62) - 1)
 
-    receipt = ingest.store(project.pk, ingest.read([raw_event(id=f'"{edge}"')], Window.at(now, 365)))
+    receipt = ingest.store(project.pk, ingest.read([raw_event(id=f'"{edge}"')], Window.at(now, 365, ())))
 
     assert (receipt.accepted, receipt.rejected) == ((1, 0) if accepted else (0, 1))
     assert [error.code for error in receipt.errors] == ([] if accepted else ["id_out_of_range"])

@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from service.api import limits
 from service.events.models import Event
+from service.projects import operations as projects
+from service.projects.models import Project, Scope
 from tests.service.cast import Api, event, problem, raw_event, uuid7
 from tests.service.properties import same
 
@@ -55,6 +57,10 @@ FAULTS: dict[str, tuple[dict[str, str | None], str, str]] = {
     "type null": ({"type": "null"}, "type", "invalid"),
     "type as an object": ({"type": "{}"}, "type", "invalid"),
     "a type of 256 characters": ({"type": quoted("x" * 256)}, "type", "invalid"),
+    "the service's own source": ({"source": '"/heliograph"'}, "source", "reserved"),
+    "a type of its records": ({"type": '"heliograph.key_made"'}, "type", "reserved"),
+    "a sender of its own": ({"sender": '"heliograph.Key"', "subject": '"heliograph.Key/1"'}, "sender", "reserved"),
+    "an actor of its own": ({"actor": '"heliograph.User/1"'}, "actor", "reserved"),
     "no source": ({"source": None}, "source", "required"),
     "an empty source": ({"source": '""'}, "source", "invalid"),
     "an empty subject": ({"subject": '""'}, "subject", "invalid"),
@@ -253,3 +259,15 @@ def test_what_only_looks_bad_is_taken(text: str, api: Api) -> None:
 
     assert answer.status_code == 201, answer.content
     assert same(api.list().json()["results"][0]["data"], json.loads(text))
+
+
+def test_records_are_brought_along_by_a_key_that_may_do_all(db: None, project: Project) -> None:
+    admin = Api(key=projects.create_key(project, [Scope.EVENTS_WRITE, Scope.ADMIN]))
+    made = event(source="/heliograph", type="heliograph.key_made", sender="heliograph.Key", actor="heliograph.User/1")
+
+    assert admin.send(made).status_code == 201
+    assert admin.send([event(actor="heliograph.User/1")]).json()["accepted"] == 1
+
+
+def test_types_of_the_emitter_are_no_records(api: Api) -> None:
+    assert api.send(event(type="heliograph.bulk_update")).status_code == 201

@@ -125,10 +125,38 @@ def test_records_of_reads_forget_what_was_asked_for(project: Project, kind: Eras
 
     left = Event.objects.filter(project_id=project.pk).order_by("occurred_at")
     assert [each.actor for each in left] == ["heliograph.Key/1"] * 4
-    assert [each.data for each in left] == [{"prefix": "hg_1", "erased": kind}] * 3 + [
-        questions[3] | {"prefix": "hg_1"}
+    forgotten: dict[str, Any] = {"prefix": "hg_1", "erased": kind}
+    assert [each.data for each in left] == [
+        forgotten,
+        *[forgotten | {"path": "/api/v1/events/"}] * 2,
+        questions[3] | {"prefix": "hg_1"},
     ]
     assert (done.removed, done.redacted) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("subject", "parameters"),
+    [
+        ("api/v1", {}),
+        ("v1/objects", {}),
+        ("shop.Customer/4", {}),
+        ("r/42", {}),
+        ("e/vent", {"q": "event"}),
+        ("auth.User/7", {"actor": "auth.User/70"}),
+        ("auth.User/7", {"actor__in": "auth.User/70,auth.User/71"}),
+        ("shop.Customer/2", {"object_id": "42"}),
+    ],
+)
+@pytest.mark.parametrize("kind", [OBJECT, ACTOR])
+def test_records_of_reads_keep_what_was_asked_for_by_a_name_that_is_a_part_of_it(
+    project: Project, kind: Erasure.Kind, subject: str, parameters: dict[str, str]
+) -> None:
+    question = {"path": f"/api/v1/objects/{CUSTOMER}/42/history/", "parameters": parameters, "prefix": "hg_1"}
+    events.store(project.pk, [records.row(Record.READ, "heliograph.Key/1", question)])
+
+    erased(project, kind, subject)
+
+    assert [each.data for each in Event.objects.filter(project_id=project.pk)] == [question]
 
 
 def test_of_what_was_erased_nothing_else_is_gone(project: Project, api: Api, neighbours_api: Api) -> None:

@@ -66,6 +66,8 @@ def test_erasures_are_listed_newest_first_and_those_of_the_project_only(
         (b'{"object": "42"}', "object", "invalid"),
         (b'{"object": "/42"}', "object", "invalid"),
         (b'{"object": 42}', "object", "invalid"),
+        (b'{"object": "heliograph.Key/17"}', "object", "reserved"),
+        (b'{"actor": "heliograph.User/1"}', "actor", "reserved"),
         (b'{"actor": ""}', "actor", "invalid"),
         (b'{"actor": "a\\u0000"}', "actor", "nul_character"),
     ],

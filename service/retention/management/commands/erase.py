@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from service.events import records
 from service.events.models import Erasure
 from service.projects.models import Project
 from service.retention import erasure
@@ -33,6 +34,8 @@ class Command(BaseCommand):
         if project is None:
             raise CommandError(f"There is no project {options['project']!r}.")
         subjects = [(kind, each) for kind in Erasure.Kind for each in options[kind]]
+        if own := [each for _, each in subjects if records.is_own(each)]:
+            raise CommandError(f"What the service recorded of itself isn't erased: {own[0]}.")
         if not subjects:
             raise CommandError("Say what to erase: --object, --actor or both, each as often as you like.")
         asked = [erasure.ask_and_record(project.pk, kind, each, "manage.py erase") for kind, each in subjects]
