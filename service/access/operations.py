@@ -3,10 +3,11 @@
 One at a time in a project: each locks the row of the project, which nothing that stores or reads events asks for.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
+from django.contrib.auth.models import User
 from django.db import transaction
 from rest_framework.exceptions import NotFound
 
@@ -19,6 +20,7 @@ from service.events.records import Record
 from service.events.serializers import rfc3339
 from service.projects import authentication
 from service.projects import operations as keys
+from service.projects import queries as projects
 from service.projects.models import Key, Project, Scope
 from service.projects.permissions import Forbidden, named
 from service.projects.seats import Seat
@@ -45,7 +47,7 @@ def make_key(caller: Caller, new: NewKey) -> tuple[Key, str]:
             raise Conflict("too_many_keys", f"A project may have {limits.KEYS} usable keys. Revoke one first.")
         token = keys.create_key(project, scopes, label=new.label, expires_at=new.expires)
         key = queries.by_token(token)
-        tell(caller, Record.KEY_MADE, key, {"scopes": key.scopes, "expires": moment(key.expires_at)})
+        tell_made(caller, key)
     return key, token
 
 
@@ -75,6 +77,7 @@ def rotate_key(caller: Caller, key_id: int, overlap: timedelta) -> tuple[Key, st
         successor = queries.by_token(token)
         told = {"successor": successor.pk, "successor_prefix": successor.prefix, "expires": moment(key.expires_at)}
         tell(caller, Record.KEY_ROTATED, key, told)
+        tell_readers(caller, Record.READS_GRANTED, successor, successor.reads.all())
     return successor, token
 
 
@@ -108,9 +111,10 @@ def change_project(caller: Caller, name: str, change: ProjectChange) -> Project:
 
 @contextmanager
 def acting(caller: Caller) -> Iterator[Project]:
-    """Lock the caller's project, in a transaction. Raises `Unauthorized` or `Forbidden` for a key that may no more.
+    """Lock the caller's project, in a transaction. Raises `Unauthorized` or `Forbidden` for who may no more.
 
-    Since a request trusts what is remembered of a key for seconds, in which it may have been revoked.
+    Since a request trusts what is remembered of a key for seconds, in which it may have been revoked, and a person may
+    have been removed while he waited for the lock.
     """
     with transaction.atomic():
         project = Project.objects.select_for_update(no_key=True).get(pk=caller.project_id)
@@ -119,11 +123,15 @@ def acting(caller: Caller) -> Iterator[Project]:
             authentication.refuse_ended(key)
             if Scope.ADMIN not in key.scopes:
                 raise missing(key, [Scope.ADMIN])
+        else:
+            seat = projects.seat_in(User.objects.get(pk=caller.user_id), project.name)
+            if seat is None or Scope.ADMIN not in seat.scopes:
+                raise missing(caller, [Scope.ADMIN])
         yield project
 
 
 def key_of(project: Project, key_id: int) -> Key:
-    key = queries.of_project(project.pk).filter(pk=key_id).first()
+    key = queries.of_project(project.pk).select_for_update(no_key=True, of=["self"]).filter(pk=key_id).first()
     if key is None:
         raise NotFound(f"This project has no key {key_id}.")
     return key
@@ -149,9 +157,29 @@ def refuse_taken_label(project: Project, label: str) -> None:
         raise Conflict("label_taken", f"The key {other.prefix}…, with the id {other.pk}, has this label.")
 
 
-def tell(caller: Caller, kind: Record, key: Key, data: dict[str, object]) -> None:
+def tell_made(actor: Caller | User | None, key: Key) -> None:
+    """Record a new key, also in each project that it reads in chains. ``actor`` is None for who has the machine."""
+    data: dict[str, object] = {"scopes": key.scopes, "expires": moment(key.expires_at)}
+    if read := list(key.reads.all()):
+        data["reads"] = [records.told(project.name) for project in read]
+    tell(actor, Record.KEY_MADE, key, data)
+    tell_readers(actor, Record.READS_GRANTED, key, read)
+
+
+def tell(caller: Caller | User | None, kind: Record, key: Key, data: dict[str, object]) -> None:
     told = {"prefix": key.prefix, "label": records.told(key.label), **data}
     records.record(key.project_id, kind, caller, about=(records.KEY, key.pk), data=told)
+
+
+def tell_readers(caller: Caller | User | None, kind: Record, key: Key, read: Iterable[Project]) -> None:
+    """Record in other projects that a key reads them in chains, or does no more."""
+    told: dict[str, object] = {
+        "prefix": key.prefix,
+        "label": records.told(key.label),
+        "project": records.told(key.project.name),
+    }
+    for project in read:
+        records.record(project.pk, kind, caller, about=(records.KEY, key.pk), data=told)
 
 
 def moment(given: datetime | None) -> str | None:

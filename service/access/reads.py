@@ -82,18 +82,19 @@ def is_read(request: HttpRequest) -> bool:
 
 
 def note(request: HttpRequest) -> None:
-    """Have the read recorded, unless it is known to be."""
+    """Have the read recorded in the caller's project and each other that it was in, unless it is known to be."""
     caller: Key | Seat = request.auth  # type: ignore[attr-defined]  # set by DRF, on the request of Django's too
     asked = sorted((name, str(text)) for name, text in request.GET.items() if name not in NOT_THE_QUESTION)
     now = timezone.now()
-    question = Question(
-        project_id=caller.project_id,
-        actor=records.name_of(caller),
-        path=request.path,
-        parameters=tuple(asked),
-        window=now - (now - ids.EPOCH) % WINDOW,
-    )
-    recorder.put(question, prefix=caller.prefix if isinstance(caller, Key) else None)
+    for project_id in {caller.project_id, *getattr(request, "read_in", ())}:
+        question = Question(
+            project_id=project_id,
+            actor=records.name_of(caller),
+            path=request.path,
+            parameters=tuple(asked),
+            window=now - (now - ids.EPOCH) % WINDOW,
+        )
+        recorder.put(question, prefix=caller.prefix if isinstance(caller, Key) else None)
 
 
 def row(question: Question, identity: str, prefix: str | None) -> Row:

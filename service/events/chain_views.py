@@ -17,7 +17,7 @@ from service.events import chain, examples, queries
 from service.events.chain import Node
 from service.events.serializers import EventSerializer, represent
 from service.projects import queries as projects
-from service.projects.authentication import caller_of
+from service.projects.authentication import caller_of, read_in
 from service.projects.models import Scope
 
 
@@ -99,5 +99,5 @@ class ChainView(APIView):
             nodes = chain.chain(list(names), id)
         if not nodes:
             raise NotFound(f"This project has no event {id}, nor any in its chain.")
-        calls.note_read(request, {node.project_id for node in nodes if node.event is not None})
+        read_in(request, {node.project_id for node in nodes if node.event is not None})
         return Response(described(nodes, names))

@@ -3,6 +3,7 @@
 No page reads events, so that each is as fast with ten million of them as with none.
 """
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group, User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import transaction
 from django.db.models import Field, ForeignKey, ManyToManyField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -22,15 +23,17 @@ from django.urls import URLPattern, path
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from service.access import operations as access
-from service.access.operations import moment
 from service.access.queries import by_token
 from service.api.problems import Problem
 from service.events import records
 from service.events.records import Record
 from service.people.forms import KeyForm, MembershipForm, RotateForm
 from service.projects import operations, queries
+from service.projects.authentication import has_passed
 from service.projects.models import Key, Membership, Project, Role
 from service.projects.seats import Seat
+
+IDENTIFIER = re.compile(r"[0-9]{0,18}")
 
 # Groups decide nothing here; the pages of jobs look through all of them for their filters.
 admin.site.unregister([Group, User, ProcrastinateJob])
@@ -76,6 +79,12 @@ def tell(request: HttpRequest, kind: Record, about: Key | Membership, data: dict
     records.record(about.project_id, kind, person_of(request), about=which, data=told | data)
 
 
+def each_of(request: HttpRequest, name: str) -> list[str]:
+    """Return what is named as ``name``, in the address separated by commas."""
+    in_address = [part for text in request.GET.getlist(name) for part in text.split(",")]
+    return [*in_address, *request.POST.getlist(name)]
+
+
 class Bounded(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """What an owner may see and change of the projects that he owns, and superusers of all."""
 
@@ -106,6 +115,13 @@ class Bounded(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.is_within(request, obj)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Refuse what no form of ours sends, and Django's fields look up as it is."""
+        given = [text for name in self.autocomplete_fields for text in each_of(request, name)]
+        if "_saveasnew" in request.POST or not all(map(IDENTIFIER.fullmatch, given)):
+            raise BadRequest("It names something by what is no number.")
+        return super().changeform_view(request, *args, **kwargs)
 
     def formfield_for_foreignkey(
         self, db_field: "ForeignKey[Any, Any]", request: HttpRequest, **kwargs: Any
@@ -142,15 +158,14 @@ class ProjectAdmin(Bounded):
 
     def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if change and "retention_days" in form.changed_data:
-            changes = {"retention_days": [form.initial["retention_days"], obj.retention_days]}
-            records.record(
-                obj.pk,
-                Record.RETENTION_CHANGED,
-                person_of(request),
-                about=(records.PROJECT, obj.pk),
-                data={"changes": changes},
-            )
+        kinds = {"name": Record.PROJECT_RENAMED, "retention_days": Record.RETENTION_CHANGED}
+        for field in form.changed_data if change else []:
+            self.tell(request, kinds[field], obj, {"changes": {field: [form.initial[field], getattr(obj, field)]}})
+        if not change:
+            self.tell(request, Record.PROJECT_MADE, obj, {"name": obj.name, "retention_days": obj.retention_days})
+
+    def tell(self, request: HttpRequest, kind: Record, project: Project, data: dict[str, object]) -> None:
+        records.record(project.pk, kind, person_of(request), about=(records.PROJECT, project.pk), data=data)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return is_superuser(request)
@@ -195,6 +210,13 @@ class KeyAdmin(Bounded):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Let nobody change a key that has ended or was rotated: its token is out of hand, and would live again."""
+        is_over = isinstance(obj, Key) and (
+            obj.revoked_at is not None or obj.successor_id is not None or has_passed(obj.expires_at)
+        )
+        return not is_over and super().has_change_permission(request, obj)
+
     def get_urls(self) -> list[URLPattern]:
         views: dict[str, Callable[..., HttpResponse]] = {"rotate": self.rotate_view, "revoke": self.revoke_view}
         own = [
@@ -216,7 +238,8 @@ class KeyAdmin(Bounded):
         obj.pk, obj.prefix, obj.digest = made.pk, made.prefix, made.digest
         obj.token = token  # type: ignore[attr-defined]  # until response_add tells it
         super().save_model(request, obj, form, change)
-        tell(request, Record.KEY_MADE, obj, {"scopes": obj.scopes, "expires": moment(obj.expires_at)})
+        form.save_m2m()
+        access.tell_made(person_of(request), obj)
 
     def save_changes(self, request: HttpRequest, key: Key, form: KeyForm) -> None:
         """Write what was changed and nothing else, such as a revocation that another made meanwhile."""
@@ -224,6 +247,10 @@ class KeyAdmin(Bounded):
         if form.changed_data:
             changes = {name: form.change_of(name) for name in form.changed_data}
             tell(request, Record.KEY_CHANGED, key, {"changes": changes})
+        if "reads" in form.changed_data:
+            before, after = set(form.initial["reads"]), set(form.cleaned_data["reads"])
+            access.tell_readers(person_of(request), Record.READS_GRANTED, key, after - before)
+            access.tell_readers(person_of(request), Record.READS_ENDED, key, before - after)
 
     def response_add(self, request: HttpRequest, obj: Key, post_url_continue: str | None = None) -> HttpResponse:
         return self.told(request, obj, obj.token)  # type: ignore[attr-defined]  # save_model set it
@@ -322,6 +349,23 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]  # not generic at run ti
         # Otherwise a history would tell whether there is a user of an id.
         everybody = super().get_queryset(request)
         return everybody if is_superuser(request) else everybody.none()
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and form.changed_data:
+            self.tell(request, obj, form.changed_data)
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        if any("password" in each.get("changed", {}).get("fields", []) for each in message):  # a page of its own
+            self.tell(request, obj, ["password"])
+        return super().log_change(request, obj, message)
+
+    def tell(self, request: HttpRequest, user: User, fields: list[str]) -> None:
+        """Record it in each project of his: whoever sets another's password may act as him, a superuser anywhere."""
+        about, data = (records.USER, user.pk), {"username": records.told(user.username), "fields": fields}
+        is_anywhere = user.is_superuser or "is_superuser" in fields
+        for project in Project.objects.all() if is_anywhere else queries.projects_of(user, *Role):
+            records.record(project.pk, Record.USER_CHANGED, person_of(request), about=about, data=data)
 
     @transaction.atomic
     def delete_model(self, request: HttpRequest, obj: User) -> None:

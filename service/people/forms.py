@@ -27,7 +27,7 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.unseen: list[Project] = []
-        if self.instance.pk is not None:
+        if self.instance.pk is not None and "reads" in self.fields:  # which who may only look has none of
             field = self.fields["reads"]
             own = {*field.queryset.filter(readers=self.instance)}  # type: ignore[attr-defined]  # it is of many
             self.unseen = [project for project in self.instance.reads.all() if project not in own]

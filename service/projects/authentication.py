@@ -1,7 +1,7 @@
 """Authenticate a request by its key: ``Authorization: Bearer hg_…``."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from django.utils import timezone
@@ -73,6 +73,11 @@ def caller_of(request: Request) -> Key | Seat:
     if not isinstance(caller, Key | Seat):
         raise Unauthorized("key_missing", "Send a key as 'Authorization: Bearer hg_…'.")
     return caller
+
+
+def read_in(request: Request, projects: Collection[int]) -> None:
+    """Note that the answer has events of these projects, where they aren't all the caller's own."""
+    request._request.read_in = projects  # type: ignore[attr-defined]  # which `access.reads` records
 
 
 def usable_key(token: str) -> Key:

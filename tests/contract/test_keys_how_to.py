@@ -55,4 +55,4 @@ def test_a_key_is_rotated_as_the_page_says(live_service: str) -> None:
     assert (old.successor, old.revoked_at is None, new.revoked_at) == (new, False, None)
     for kind in ("key_made", "key_rotated", "key_revoked"):
         assert f"heliograph.{kind}" in lines[-1]
-    assert Event.objects.filter(type__startswith="heliograph.key").count() == 3
+    assert Event.objects.filter(type__startswith="heliograph.key").count() == 4

@@ -16,12 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access import documents
+from service.access import operations as access
 from service.api import limits
 from service.api.body import Malformed
 from service.api.inspection import RefusedError
 from service.events.models import Event
 from service.projects import operations
 from service.projects.models import Key, Membership, Project, Role, Scope
+from service.projects.permissions import Forbidden
+from service.projects.seats import Seat
 from tests.service.cast import Api, event, problem
 
 KEYS = "/api/v1/keys/"
@@ -452,3 +455,13 @@ def secrets_of(token: str) -> Iterator[str]:
     yield token
     yield token[11:]
     yield operations.digest(token).hex()
+
+
+def test_who_was_removed_while_he_waited_for_the_lock_makes_no_key(project: Project) -> None:
+    person = User.objects.create_user("ada")
+    seat = Seat(user_id=person.pk, project_id=project.pk, role=Role.OWNER, reads=Project.objects.none())
+
+    with pytest.raises(Forbidden):
+        access.make_key(seat, documents.NewKey(label="later", scopes=[Scope.ADMIN]))
+
+    assert not Key.objects.filter(label="later").exists()

@@ -156,6 +156,26 @@ def test_what_is_refused_or_reads_no_events_is_not_recorded(
     assert told() == []
 
 
+def test_a_chain_is_recorded_in_each_project_whose_events_it_shows(
+    project: Project, neighbour: Project, api: Api, neighbours_api: Api, recorder: Recorder
+) -> None:
+    alone, cause = event(), event()
+    effect = event(causationid=cause["id"])
+    neighbours_api.send([cause])
+    api.send([alone, effect])
+    key = Api(key=keys.create_key(project, [Scope.EVENTS_READ], reads=[neighbour]))
+
+    assert key.get(f"{API}events/{alone['id']}/chain/").status_code == 200
+    assert key.get(f"{API}events/{effect['id']}/chain/").status_code == 200
+
+    assert recorder.store()
+    recorded = Event.objects.filter(type="heliograph.read")
+    of_effect = f"{API}events/{effect['id']}/chain/"
+    assert [each.data["path"] for each in recorded if each.project_id == neighbour.pk] == [of_effect]
+    assert len([each for each in recorded if each.project_id == project.pk]) == 2
+    assert len({each.actor for each in recorded}) == 1
+
+
 def test_head_is_a_read(reader: Api, told: Told) -> None:
     reader.call("HEAD", f"{API}events/")
 

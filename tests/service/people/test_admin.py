@@ -15,6 +15,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from service.events.models import Event
 from service.people.admin import KeyAdmin
 from service.projects import operations
 from service.projects.models import Key, Membership, Project, Role, Scope
@@ -343,6 +344,73 @@ def test_what_is_done_is_recorded_with_who_did_it(owner: Client, project: Projec
     assert successor[11:] not in str(recorded)
 
 
+def test_a_project_is_told_which_keys_of_others_read_it(owner: Client, project: Project, neighbour: Project) -> None:
+    Membership.objects.create(project=neighbour, user=User.objects.get(username="ada"), role=Role.OWNER)
+    key = key_of(told(owner.post(f"{KEYS}add/", key_form(project=project.pk, reads=[neighbour.pk]))))
+    owner.post(f"{KEYS}{key.pk}/change/", key_form())
+    owner.post(f"{KEYS}{key.pk}/change/", key_form(reads=[neighbour.pk]))
+    successor = key_of(told(owner.post(f"{KEYS}{key.pk}/rotate/", {"hours": 1})))
+
+    found = Event.objects.filter(project_id=neighbour.pk).order_by("id")
+    assert [(each.type.removeprefix("heliograph."), each.object_id) for each in found] == [
+        ("reads_granted", str(key.pk)),
+        ("reads_ended", str(key.pk)),
+        *[("reads_granted", str(each.pk)) for each in (key, successor)],
+    ]
+    assert {each.data["project"] for each in found} == {project.name}
+    assert Event.objects.get(type="heliograph.key_made").data["reads"] == [neighbour.name]
+
+
+def test_what_a_superuser_does_to_people_is_told_in_their_projects(
+    admin_client: Client, project: Project, neighbour: Project
+) -> None:
+    grace = User.objects.create_user("grace")
+    Membership.objects.create(project=project, user=grace)
+    password = "fourteen-olives-in-a-row"
+    page = f"/admin/auth/user/{grace.pk}/"
+
+    admin_client.post(f"{page}password/", {"password1": password, "password2": password, "usable_password": "true"})
+    admin_client.post(f"{page}change/", {"username": "grace", "is_active": "on", "email": "g@example.com"})
+    admin_client.post(f"{page}change/", {"username": "grace", "email": "g@example.com", "is_superuser": "on"})
+
+    recorded = Event.objects.filter(type="heliograph.user_changed").order_by("id")
+    assert [(each.project_id, each.data["fields"]) for each in recorded if each.project_id == project.pk] == [
+        (project.pk, ["password"]),
+        (project.pk, ["email"]),
+        (project.pk, ["is_active", "is_superuser"]),
+    ]
+    assert [each.data["fields"] for each in recorded if each.project_id == neighbour.pk] == [
+        ["is_active", "is_superuser"]
+    ]
+    assert {each.object_id for each in recorded} == {str(grace.pk)}
+    assert password not in str([each.data for each in recorded])
+
+
+def test_a_project_that_is_made_or_renamed_says_so(admin_client: Client, project: Project) -> None:
+    admin_client.post("/admin/projects/project/add/", {"name": "new"})
+    admin_client.post(f"/admin/projects/project/{project.pk}/change/", {"name": "renamed"})
+
+    made, renamed = Event.objects.order_by("id")
+    assert (made.type, made.data["name"]) == ("heliograph.project_made", "new")
+    assert (renamed.project_id, renamed.type) == (project.pk, "heliograph.project_renamed")
+    assert renamed.data["changes"] == {"name": ["shop", "renamed"]}
+
+
+@pytest.mark.parametrize("end", ["revoke", "rotate", "expire"])
+def test_a_key_that_ended_or_was_rotated_can_only_be_looked_at(end: str, owner: Client, made: Key) -> None:
+    if end == "expire":
+        Key.objects.filter(pk=made.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    else:
+        owner.post(f"{KEYS}{made.pk}/{end}/", {"hours": 1})
+    before = Key.objects.filter(pk=made.pk).values().get()
+
+    answer = owner.post(f"{KEYS}{made.pk}/change/", key_form(scopes=[Scope.ADMIN], expires_at_0="", expires_at_1=""))
+
+    assert answer.status_code == 403
+    assert Key.objects.filter(pk=made.pk).values().get() == before
+    assert owner.get(f"{KEYS}{made.pk}/change/").status_code == 200
+
+
 def test_who_is_deleted_is_recorded_as_removed(admin_client: Client, project: Project) -> None:
     grace = User.objects.create_user("grace")
     Membership.objects.create(project=project, user=grace)
@@ -440,3 +508,25 @@ def queries_of(client: Client, page: str) -> int:
     with CaptureQueriesContext(connection) as queries:
         assert client.get(page).status_code in {200, 302, 403}
     return len(queries)
+
+
+@pytest.mark.parametrize(
+    ("page", "posted"),
+    [
+        ("key/add/?project=x", None),
+        ("key/add/?reads=1,x", None),
+        ("membership/add/?project=x", None),
+        ("key/add/", {"project": "x"}),
+        ("key/add/", {"reads": ["1", "x"]}),
+        ("membership/add/", {"project": "\u0661"}),
+        ("key/{made}/change/", {"_saveasnew": "1"}),
+    ],
+)
+def test_what_no_form_sends_is_refused(page: str, posted: dict[str, Any] | None, owner: Client, made: Key) -> None:
+    address = f"/admin/projects/{page}".replace("{made}", str(made.pk))
+
+    answer = owner.get(address) if posted is None else owner.post(address, key_form(**posted))
+
+    assert answer.status_code == 400
+    assert Key.objects.count() == 1
+    assert owner.get("/admin/projects/key/add/?project=").status_code == 200

@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from service.events.models import Event
 from service.projects.models import Key, Project
 from tests.service.cast import Api, event
 
@@ -28,8 +29,20 @@ def test_the_key_works_for_its_project_and_scopes(
     api, sent = Api(key=capsys.readouterr().out.strip()), event()
 
     assert api.send(sent).status_code == 201
-    assert api.listed() == [sent["id"]]
+    assert api.read(sent["id"]).status_code == 200
     assert neighbours_api.listed() == []
+
+
+def test_a_key_that_is_made_here_is_recorded_and_what_it_reads_is_told_there(
+    project: Project, neighbour: Project
+) -> None:
+    call_command("create_key", "shop", "--scopes", BOTH, "--reads", neighbour.name)
+
+    made, granted = Event.objects.order_by("id")
+    assert (made.project_id, made.type, made.actor) == (project.pk, "heliograph.key_made", None)
+    assert made.data["reads"] == [neighbour.name]
+    assert (granted.project_id, granted.type) == (neighbour.pk, "heliograph.reads_granted")
+    assert granted.data["project"] == "shop"
 
 
 @pytest.mark.parametrize(

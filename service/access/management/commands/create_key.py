@@ -6,8 +6,11 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
+from service.access import operations as access
+from service.access import queries
 from service.projects import operations
 from service.projects.models import Project, Scope
 
@@ -68,11 +71,12 @@ class Command(BaseCommand):
         expires_at = timezone.now() + options["expires"] if options["expires"] else None
         reads = [self.project(name, create=False) for name in options["reads"]]
         project = self.project(options["project"], create=options["create"])
-        self.stdout.write(
-            operations.create_key(
+        with transaction.atomic():
+            token = operations.create_key(
                 project, options["scopes"], label=options["label"], expires_at=expires_at, reads=reads
             )
-        )
+            access.tell_made(None, queries.by_token(token))
+        self.stdout.write(token)
 
     def project(self, name: str, *, create: bool) -> Project:
         project = Project.objects.filter(name=name).first()
