@@ -43,8 +43,7 @@ def make_key(caller: Caller, new: NewKey) -> tuple[Key, str]:
     with acting(caller) as project:
         refuse_more_than_own(caller, scopes)
         refuse_taken_label(project, new.label)
-        if queries.usable(project.pk).count() >= limits.KEYS:
-            raise Conflict("too_many_keys", f"A project may have {limits.KEYS} usable keys. Revoke one first.")
+        refuse_too_many(project)
         token = keys.create_key(project, scopes, label=new.label, expires_at=new.expires)
         key = queries.by_token(token)
         tell_made(caller, key)
@@ -155,6 +154,11 @@ def refuse_taken_label(project: Project, label: str) -> None:
     other = queries.usable(project.pk).filter(label=label, successor=None).first()
     if other is not None:
         raise Conflict("label_taken", f"The key {other.prefix}…, with the id {other.pk}, has this label.")
+
+
+def refuse_too_many(project: Project) -> None:
+    if queries.usable(project.pk).count() >= limits.KEYS:
+        raise Conflict("too_many_keys", f"A project may have {limits.KEYS} usable keys. Revoke one first.")
 
 
 def tell_made(actor: Caller | User | None, key: Key) -> None:

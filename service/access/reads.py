@@ -100,8 +100,8 @@ def note(request: HttpRequest) -> None:
 def row(question: Question, identity: str, prefix: str | None) -> Row:
     told = {records.told(name): records.told(text) for name, text in question.parameters[:PARAMETERS]}
     data: dict[str, object] = {"path": records.told(question.path), "parameters": told}
-    if len(question.parameters) > PARAMETERS:
-        data["untold"] = len(question.parameters) - PARAMETERS
+    if untold := len(question.parameters) - len(told):  # beyond as many, or of one name where a secret was cut out
+        data["untold"] = untold
     if prefix is not None:
         data["prefix"] = prefix
     return records.row(Record.READ, question.actor, data, identity=(question.window, identity))

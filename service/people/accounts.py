@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
@@ -19,40 +19,64 @@ from service.projects import queries
 from service.projects.models import Membership
 
 
-class LogInForm(AuthenticationForm):
-    """Look at the password only while few have failed; ``wait`` is for how many seconds none is looked at."""
+class Limited:
+    """Looks at a password only while few have failed; ``wait`` is for how many seconds none is looked at."""
 
     wait = 0
 
-    def clean(self) -> dict[str, Any]:
-        if self.request is None or not {"username", "password"} <= self.cleaned_data.keys():
-            return self.cleaned_data
+    def begin(self, request: HttpRequest, username: str) -> attempts.Attempt:
         try:
-            attempt = attempts.begin(self.request, self.cleaned_data["username"])
+            return attempts.begin(request, username)
         except attempts.TooManyAttempts as refusal:
             self.wait = refusal.seconds
             minutes = -(-refusal.seconds // 60)
-            raise ValidationError(f"Too many logins have failed. Try again in {minutes} min.") from refusal
+            raise ValidationError(f"Too many passwords were wrong. Try again in {minutes} min.") from refusal
+
+
+class LogInForm(Limited, AuthenticationForm):
+    def clean(self) -> dict[str, Any]:
+        if self.request is None or not {"username", "password"} <= self.cleaned_data.keys():
+            return self.cleaned_data
+        attempt = self.begin(self.request, self.cleaned_data["username"])
         cleaned = super().clean()
         attempts.succeeded(attempt)
         return cleaned
 
 
-class LogInView(LoginView):
-    template_name = "accounts/login.html"
-    authentication_form = LogInForm
+class PasswordForm(Limited, PasswordChangeForm):
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
 
-    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        answer = super().form_invalid(form)
-        if wait := getattr(form, "wait", 0):
+    def clean_old_password(self) -> str:
+        """Look at the old password as a login does: whoever has a session isn't to guess it either."""
+        attempt = self.begin(self.request, self.user.get_username())
+        old: str = super().clean_old_password()
+        attempts.succeeded(attempt)
+        return old
+
+
+class LimitedView:
+    def form_invalid(self, form: Any) -> HttpResponse:
+        answer: HttpResponse = super().form_invalid(form)  # type: ignore[misc]  # of the view that it is mixed into
+        if form.wait:
             answer.status_code = 429
-            answer["Retry-After"] = str(wait)
+            answer["Retry-After"] = str(form.wait)
         return answer
 
 
-class PasswordView(PasswordChangeView):
+class LogInView(LimitedView, LoginView):
+    template_name = "accounts/login.html"
+    authentication_form = LogInForm
+
+
+class PasswordView(LimitedView, PasswordChangeView):
     template_name = "accounts/password.html"
+    form_class = PasswordForm
     success_url = reverse_lazy("account")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
 
 
 @method_decorator(never_cache, name="dispatch")

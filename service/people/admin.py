@@ -27,7 +27,7 @@ from service.access.queries import by_token
 from service.api.problems import Problem
 from service.events import records
 from service.events.records import Record
-from service.people.forms import KeyForm, MembershipForm, RotateForm
+from service.people.forms import KeyForm, MembershipForm, ProjectForm, RotateForm
 from service.projects import operations, queries
 from service.projects.authentication import has_passed
 from service.projects.models import Key, Membership, Project, Role
@@ -147,6 +147,7 @@ class Bounded(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
 @admin.register(Project)
 class ProjectAdmin(Bounded):
     project = "pk"
+    form = ProjectForm
     list_display = ["name", "retention_days", "created_at"]
     search_fields = ["name"]
     ordering = ["name"]

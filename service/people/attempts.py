@@ -6,6 +6,7 @@ it was right. Never is a user name alone counted, by which anybody could lock so
 
 import ipaddress
 import logging
+import re
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -21,6 +22,9 @@ WINDOW = 600  # seconds, from the first failure
 OF_ONE_NAME = 10  # failures of an address with one user name
 OF_ALL_NAMES = 100  # failures of an address
 NETWORK = 64  # bits that tell one customer's IPv6 addresses from another's
+
+# Some proxies tell the port too.
+WITHOUT_PORT = re.compile(r"^(?:\[(.*)\](?::\d+)?|([\d.]+):\d+)$")
 
 COUNT = """
     INSERT INTO login_attempt AS kept (who, failures, ends_at)
@@ -106,7 +110,7 @@ def address_of(request: HttpRequest) -> str:
     if proxies := settings.TRUSTED_PROXIES:
         forwarded = [each.strip() for each in request.headers.get("X-Forwarded-For", "").split(",") if each.strip()]
         # Each proxy appends whom it was asked by; what stands further left anybody may have written.
-        told = forwarded[-proxies] if len(forwarded) >= proxies else told
+        told = WITHOUT_PORT.sub(r"\1\2", forwarded[-proxies]) if len(forwarded) >= proxies else told
     try:
         address = ipaddress.ip_address(told)
     except ValueError:

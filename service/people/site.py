@@ -38,6 +38,12 @@ class Site(admin.AdminSite):
             raise PermissionDenied
         return redirect_to_login(request.GET.get("next", index))
 
+    def password_change(  # type: ignore[override]  # the base answers with a template only
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Send who changes the password to the one page where guesses are counted."""
+        return HttpResponseRedirect(reverse("password"))
+
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Leave out what finds any object's page by its id: it tells which ids there are, and none has such a page."""
         return [each for each in super().get_urls() if getattr(each, "name", None) != "view_on_site"]

@@ -15,6 +15,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from service.api import limits
 from service.events.models import Event
 from service.people.admin import KeyAdmin
 from service.projects import operations
@@ -165,12 +166,12 @@ def test_a_limit_of_requests_is_set_by_superusers_only(
     address, sent = f"{KEYS}{made.pk}/change/", key_form(rate_limit="7")
 
     owner.post(address, sent)
-    by_owner = key_of(told(owner.post(f"{KEYS}add/", {**sent, "project": project.pk})))
+    by_owner = key_of(told(owner.post(f"{KEYS}add/", {**sent, "label": "second", "project": project.pk})))
     made.refresh_from_db()
     assert (made.rate_limit, by_owner.rate_limit) == (None, None)
 
     admin_client.post(address, sent)
-    by_superuser = key_of(told(admin_client.post(f"{KEYS}add/", {**sent, "project": project.pk})))
+    by_superuser = key_of(told(admin_client.post(f"{KEYS}add/", {**sent, "label": "third", "project": project.pk})))
     made.refresh_from_db()
     assert (made.rate_limit, by_superuser.rate_limit) == (7, 7)
 
@@ -530,3 +531,38 @@ def test_what_no_form_sends_is_refused(page: str, posted: dict[str, Any] | None,
     assert answer.status_code == 400
     assert Key.objects.count() == 1
     assert owner.get("/admin/projects/key/add/?project=").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"label": "web"}, "has this label"),
+        ({"expires_at_0": "2001-01-01", "expires_at_1": "00:00:00"}, "That has passed"),
+    ],
+)
+def test_the_admin_has_the_rules_of_the_api_for_keys(
+    fields: dict[str, str], complaint: str, owner: Client, made: Key, project: Project
+) -> None:
+    answer = owner.post(f"{KEYS}add/", key_form(project=project.pk, **fields))
+
+    assert complaint in answer.content.decode()
+    assert Key.objects.count() == 1
+
+
+def test_a_project_has_no_more_keys_by_the_admin(
+    owner: Client, made: Key, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "KEYS", 1)
+
+    answer = owner.post(f"{KEYS}add/", key_form(project=project.pk))
+
+    assert "may have 1 usable keys" in answer.content.decode()
+    assert owner.post(f"{KEYS}{made.pk}/change/", key_form(label="web")).status_code == 302
+
+
+def test_a_project_keeps_its_events_no_longer_than_the_service(owner: Client, project: Project) -> None:
+    answer = owner.post(f"/admin/projects/project/{project.pk}/change/", {"retention_days": 100_000})
+
+    assert "that is the most" in answer.content.decode()
+    project.refresh_from_db()
+    assert project.retention_days is None

@@ -171,3 +171,35 @@ def test_of_many_attempts_at_once_none_goes_uncounted(transactional_db: None) ->
     assert (len(told), sum(told)) == (32, attempts.OF_ONE_NAME)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM login_attempt")
+
+
+def test_the_old_password_is_not_guessed_with_a_session_either(person: User) -> None:
+    client = Client(REMOTE_ADDR="192.0.2.1")
+    client.force_login(person)
+    new = {"new_password1": "another long one", "new_password2": "another long one"}
+
+    def change(old: str) -> int:
+        return client.post("/accounts/password/", {"old_password": old, **new}).status_code
+
+    assert [change("wrong") for _ in range(attempts.OF_ONE_NAME)] == [FAILED] * attempts.OF_ONE_NAME
+    assert change(RIGHT) == REFUSED
+    assert log_in(password=RIGHT) == REFUSED
+    time_goes_by()
+    assert change(RIGHT) == IN
+
+
+def test_the_admin_has_no_page_of_its_own_to_guess_at(admin_client: Client) -> None:
+    assert admin_client.post("/admin/password_change/", {}).headers["Location"] == "/accounts/password/"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("192.0.2.7:50001", "192.0.2.7:50002"), ("[2001:db8::1]:443", "[2001:db8::1]"), ("::1", "[::1]:9")],
+)
+def test_an_address_is_one_whatever_port_a_proxy_tells(one: str, other: str, rf: RequestFactory, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = 1
+
+    told = {attempts.address_of(rf.get("/", headers={"X-Forwarded-For": each})) for each in (one, other)}
+
+    assert len(told) == 1
+    assert "[" not in told.pop()
