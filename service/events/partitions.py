@@ -25,6 +25,7 @@ FUTURE = timedelta(hours=24)  # how far ahead of the service's clock an id may b
 NEEDED = timedelta(days=7)  # readyz fails when less than this is left
 GRACE = timedelta(hours=1)  # after its last id is refused, until a month goes: what was accepted before is stored
 PATIENCE = "15s"  # for those who read a month that goes, beyond QUERY_TIMEOUT; else the next run goes on with it
+BRIEF = "1s"  # for them on a cluster, where all others wait meanwhile
 LOCK = "heliograph.partitions"
 DROPPING = "heliograph.partitions.dropping"
 
@@ -174,12 +175,30 @@ def drop_expired(now: datetime) -> list[str]:
             for table in present().leaving:
                 cursor.execute(statement("ALTER TABLE {} DETACH PARTITION {} FINALIZE", TABLE, table))
             for table in expired(present().attached, now):
-                cursor.execute(statement("ALTER TABLE {} DETACH PARTITION {} CONCURRENTLY", TABLE, table))
+                detach_on_cluster(table) if is_cluster() else detach(table)
         except OperationalError as error:
             if not isinstance(error.__cause__, LockNotAvailable):
                 raise
             logger.info("A month that is to be dropped is still read; the next run goes on with it")
     return [table for table in expired(present().loose, now) if drop(table)]
+
+
+def detach(table: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement("ALTER TABLE {} DETACH PARTITION {} CONCURRENTLY", TABLE, table))
+
+
+def detach_on_cluster(table: str) -> None:
+    """Detach a month as Citus can: who stores or reads waits for that, and it for those who do, `BRIEF` at the most."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [BRIEF])
+        cursor.execute(statement("ALTER TABLE {} DETACH PARTITION {}", TABLE, table))
+
+
+def is_cluster() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')")
+        return bool(cursor.fetchone()[0])
 
 
 def expired(tables: frozenset[str], now: datetime) -> list[str]:

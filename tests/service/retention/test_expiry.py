@@ -180,6 +180,27 @@ def test_who_reads_a_month_keeps_it_and_nobody_waits(
     assert queries.of_project(project.pk).count() == 2
 
 
+def test_on_a_cluster_a_month_waits_briefly_for_who_reads_and_goes_with_the_next_run(
+    months: list[str], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "is_cluster", lambda: True)
+    monkeypatch.setattr(partitions, "BRIEF", "50ms")
+    events.store(project.pk, [row(Month.of(months[0]).start), row(timezone.now())])
+    now = gone_at(months[0])
+
+    with transaction.atomic():
+        assert queries.of_project(project.pk).count() == 2
+        assert in_a_thread(lambda: operations.expire(now)) == []
+    assert partitions.present().attached == set(months)
+
+    assert operations.expire(now) == [months[0]]
+    assert queries.of_project(project.pk).count() == 1
+
+
+def test_this_is_no_cluster(db: None) -> None:
+    assert not partitions.is_cluster()
+
+
 def prompt(work: Callable[[], Any]) -> Any:
     """Do ``work``, which fails if it has to wait."""
     with connection.cursor() as cursor:
