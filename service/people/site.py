@@ -1,7 +1,7 @@
 """The admin's site: open to superusers and to owners of projects, whether or not they are staff.
 
 Who is staff and neither sees nothing that he might do, so that ``is_staff`` decides nothing. Django's permissions of
-users and groups decide nothing either: what is within somebody's right is said in ``service.people.admin``.
+users and groups decide nothing either: what is within somebody's right is said in ``service.people.bounds``.
 """
 
 from typing import Any
