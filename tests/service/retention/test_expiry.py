@@ -315,9 +315,9 @@ def test_nothing_goes_for_a_clock_of_the_service_that_is_ahead_of_the_databases(
 ) -> None:
     Project.objects.filter(pk=project.pk).update(retention_days=30)
     events.store(project.pk, [row(timezone.now() - DAY)])
-    monkeypatch.setattr(tasks.timezone, "now", lambda: datetime.now(UTC) + timedelta(days=400))
-
-    task.func(timestamp=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(tasks.timezone, "now", lambda: datetime.now(UTC) + timedelta(days=400))
+        task.func(timestamp=0)
 
     assert queries.of_project(project.pk).count() == 1
     assert sorted(partitions.existing()) == months
