@@ -33,8 +33,9 @@ def work(hosts: Hosts, *options: str, **environment: object) -> Host:
 @pytest.mark.parametrize(
     "options",
     [
-        # One child: where two are replaced at the same moment, Celery 5.7 may take the new ones for dead and kill them.
-        ["--pool=prefork", "--concurrency=1", "--max-tasks-per-child=6"],
+        ["--pool=prefork", "--concurrency=2"],
+        # Once in sixty runs under load, Celery 5.7 kills a child some seconds after it has replaced another.
+        pytest.param(["--pool=prefork", "--concurrency=1", "--max-tasks-per-child=6"], marks=pytest.mark.ordeal),
         pytest.param(["--pool=threads", "--concurrency=2"], marks=pytest.mark.ordeal),
         pytest.param(["--pool=solo"], marks=pytest.mark.ordeal),
     ],
@@ -48,4 +49,4 @@ def test_what_tasks_captured_arrives_by_the_end(hosts: Hosts, arrived: Arrived, 
 
     arrived().check_complete()
     assert sorted(arrived().marks) == [("request", number) for number in TASKS], worker.said()
-    assert len(arrived().pids()) >= (3 if "--pool=prefork" in options else 1)  # some were replaced
+    assert len(arrived().pids()) >= (3 if "--max-tasks-per-child=6" in options else 1)  # some were replaced
