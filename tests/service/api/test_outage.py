@@ -26,6 +26,7 @@ from tests.service.cast import EVENTS, PROBLEM, Api, event, problem, uuid7
 
 OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "16MB"}
 FEW = {"max_connections": "20"}
+DEFER = ["procrastinate", "defer", "--ignore-already-enqueued"]
 END_OTHERS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid != pg_backend_pid()
@@ -42,9 +43,13 @@ def server() -> Iterator[EmbeddedPostgres]:
 
 def manage(server: EmbeddedPostgres, *arguments: str) -> str:
     command = [sys.executable, "manage.py", *arguments]
-    own = {"DATABASE_URL": server.dsn, "DJANGO_SETTINGS_MODULE": "service.settings", "SECRET_KEY": "tests"}
-    run = subprocess.run(command, cwd=live.ROOT, env=os.environ | own, check=True, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=live.ROOT, env=environment(server), check=True, capture_output=True, text=True)
     return run.stdout.strip()
+
+
+def environment(server: EmbeddedPostgres) -> dict[str, str]:
+    own = {"DATABASE_URL": server.dsn, "DJANGO_SETTINGS_MODULE": "service.settings", "SECRET_KEY": "tests"}
+    return os.environ | own
 
 
 class Caller:
@@ -185,3 +190,53 @@ def test_connections_that_are_all_taken_are_told_as_an_outage(
     assert {(answer.status, answer.json()["code"]) for answer in refused} == {(503, "database_unavailable")}
     assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
     assert after.status == 201
+
+
+def do_a_job(server: EmbeddedPostgres) -> None:
+    """Have the worker do a job of those that it does each minute."""
+    manage(server, *DEFER, "service.retention.tasks.remove", '{"timestamp": 0}')
+    live.eventually(lambda: jobs_left(server) == set())
+
+
+def jobs_left(server: EmbeddedPostgres) -> set[str]:
+    with psycopg.connect(server.dsn) as asking:
+        return {status for (status,) in asking.execute("SELECT status FROM procrastinate_jobs").fetchall()}
+
+
+def test_the_worker_goes_on_when_the_database_was_away_for_long(
+    server: EmbeddedPostgres, tmp_path: Path, django_db_setup: None
+) -> None:
+    manage(server, "migrate", "-v0")
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        own = environment(server)
+        worker = subprocess.Popen([sys.executable, "manage.py", "worker"], cwd=live.ROOT, env=own, stderr=output)
+    try:
+        do_a_job(server)
+
+        server.stop()
+        live.eventually(lambda: "is started again" in log.read_text(), 60)
+        server.start()
+        do_a_job(server)
+
+        worker.terminate()
+        assert worker.wait(30) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def test_the_worker_ends_when_it_is_told_to_while_the_database_is_away(
+    server: EmbeddedPostgres, django_db_setup: None
+) -> None:
+    manage(server, "migrate", "-v0")
+    command = [sys.executable, "manage.py", "worker"]
+    worker = subprocess.Popen(command, cwd=live.ROOT, env=environment(server))
+    try:
+        do_a_job(server)
+        server.stop()
+        worker.terminate()
+        assert worker.wait(30) == 0
+    finally:
+        worker.kill()
+        worker.wait()

@@ -109,7 +109,9 @@ def test_killing_only_the_supervisor_leaves_no_orphan(up: Up) -> None:
     up.start()
 
 
-@pytest.mark.parametrize(("words", "name"), [("granian", "web"), ("procrastinate", "worker"), ("postgres", "Postgres")])
+@pytest.mark.parametrize(
+    ("words", "name"), [("granian", "web"), ("manage.py worker", "worker"), ("postgres", "Postgres")]
+)
 def test_a_child_that_dies_ends_all_and_is_named(up: Up, words: str, name: str) -> None:
     up.start()
 

@@ -21,9 +21,7 @@ from service.launch.processes import (
 from service.projects import operations
 from service.settings import env, env_int, env_secret
 
-# Jobs that went well leave nothing behind: there is one each minute.
-WORKER = [sys.executable, "manage.py", "procrastinate", "worker", "--shutdown-graceful-timeout", "8"]
-WORKER += ["--delete-jobs", "successful"]
+WORKER = [sys.executable, "manage.py", "worker"]
 
 
 class Command(BaseCommand):
