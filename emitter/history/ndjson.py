@@ -54,6 +54,7 @@ def events(chosen: Chosen) -> Iterator[Found]:
 def event(number: int, text: bytes, chosen: Chosen) -> Found | None:
     """Return the event of a line; None for one of another time than is wanted."""
     try:
+        text.decode()  # what is passed on as it is would have the whole request refused
         line = Line(decode_members(text))
         if (chosen.since or chosen.until) and (when := decode_time(text).time) is not None and not chosen.holds(when):
             return None

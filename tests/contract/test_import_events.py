@@ -290,16 +290,17 @@ def test_a_span_of_an_archive_is_the_one_that_the_service_would_give(
 
 def test_lines_that_are_no_events_are_counted_and_named(tenant: Tenant, client: Client, tmp_path: Path) -> None:
     good = {"specversion": "1.0", "source": "/a", "type": "t", "id": str(uuid7())}
-    lines = [msgspec.json.encode(good), b"", b"[]", msgspec.json.encode({**good, "id": str(uuid7())})[:-9]]
+    other = msgspec.json.encode({**good, "id": str(uuid7())})
+    lines = [msgspec.json.encode(good), b"", b"[]", other[:-9], other.replace(b"/a", b"/\xff")]
     (tmp_path / "export").write_bytes(b"\n".join(lines))
 
     code, said, complained = client.run(
         "import_events", "--from", "ndjson", "--file", tmp_path / "export", tenant=tenant
     )
     assert code == 1
-    assert "3 entries: 1 stored, 0 there already, 0 left out, 2 refused." in said
-    assert "2 (unreadable_line), such as: Line 3 is no event" in said
-    assert "2 entries were refused" in complained
+    assert "4 entries: 1 stored, 0 there already, 0 left out, 3 refused." in said
+    assert "3 (unreadable_line), such as: Line 3 is no event" in said
+    assert "3 entries were refused" in complained
 
 
 @pytest.mark.parametrize(
