@@ -1,7 +1,9 @@
 """Write the events of a project to a file, which is there only when it is whole."""
 
+import errno
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,9 +40,12 @@ def write(project_id: int, criteria: Criteria, path: Path) -> int:
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
     """Have a file written beside ``path``, and give it that name once it is on disk; leave nothing on failure."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    part = Path(name)
     try:
-        with part.open("xb") as plain:
+        with os.fdopen(number, "wb") as plain:
             with opened(plain, path.suffix == COMPRESSED) as file:
                 yield file
             plain.flush()

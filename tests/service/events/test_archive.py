@@ -1,6 +1,7 @@
 """``manage.py export_events``: all of a project in a file, or no file."""
 
 import io
+import os
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -80,6 +81,16 @@ def test_what_fails_on_the_way_leaves_no_file(
         write(project.name, tmp_path / "events")
 
     assert [each.name for each in tmp_path.iterdir()] == []
+
+
+def test_what_a_killed_export_left_behind_is_in_nobodys_way(project: Project, tmp_path: Path) -> None:
+    """In a container, each has the same number of a process."""
+    left = tmp_path / f".events.ndjson.{os.getpid()}.part"
+    left.touch()
+
+    write(project.name, tmp_path / "events.ndjson")
+
+    assert {each.name for each in tmp_path.iterdir()} == {"events.ndjson", left.name}
 
 
 def test_a_file_that_is_there_stays(project: Project, tmp_path: Path) -> None:
