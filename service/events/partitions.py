@@ -168,19 +168,22 @@ def drop_expired(now: datetime) -> list[str]:
     to call from many processes at once, of which one does it; and after one was killed in it, wherever that was.
     Outside of a transaction only.
     """
+    dropped: list[str] = []
     with connection.cursor() as cursor, alone(DROPPING) as is_alone, patient():
         if not is_alone:
-            return []
+            return dropped
         try:
             for table in present().leaving:
                 cursor.execute(statement("ALTER TABLE {} DETACH PARTITION {} FINALIZE", TABLE, table))
             for table in expired(present().attached, now):
                 detach_on_cluster(table) if is_cluster() else detach(table)
+            for table in expired(present().loose, now):
+                dropped += [table] if drop(table) else []
         except OperationalError as error:
             if not isinstance(error.__cause__, LockNotAvailable):
                 raise
             logger.info("A month that is to be dropped is still read; the next run goes on with it")
-    return [table for table in expired(present().loose, now) if drop(table)]
+    return dropped
 
 
 def detach(table: str) -> None:

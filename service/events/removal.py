@@ -4,7 +4,7 @@ They are written in the transaction that takes the events, so that counts and de
 and nobody who stores or asks waits. See docs/why/dropped-in-two-steps.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -20,36 +20,30 @@ LOCK = "heliograph.removal"  # whoever removes many; two would wait for each oth
 COUNT_OUT = """
     INSERT INTO event_delta (project_id, id, hour, type, source, sender, action, outcome, count)
     SELECT
-        project_id, ('ffffffff-ffff-' || substr(gen_random_uuid()::text, 15))::uuid,
+        %(project)s, ('ffffffff-ffff-' || substr(gen_random_uuid()::text, 15))::uuid,
         date_trunc('hour', occurred_at, 'UTC') AS hour, type, source, sender, action, outcome, -count(*)
     FROM gone
-    GROUP BY project_id, hour, type, source, sender, action, outcome
+    GROUP BY hour, type, source, sender, action, outcome
 """
 REMOVE = f"""
     WITH gone AS (
         DELETE FROM event
         WHERE project_id = %(project)s AND id = ANY(%(ids)s)
-        RETURNING project_id, occurred_at, type, source, sender, action, outcome
+        RETURNING occurred_at, type, source, sender, action, outcome
     ), counted_out AS ({COUNT_OUT})
     SELECT count(*) FROM gone
 """  # noqa: S608  # a constant
-# By one project after the other, since a table is in the order of their ids: those near the end, and the strays.
+# The next project of a table, which is in their order: what is asked of all would be read whole.
+NEXT = "SELECT project_id FROM {table} WHERE project_id > %(project)s ORDER BY project_id LIMIT 1"
+# Those with ids near the end, and the strays.
 BEYOND = f"""
-    WITH RECURSIVE projects AS (
-        SELECT min(project_id) AS project_id FROM {{table}}
+    WITH gone AS (
+        SELECT occurred_at, type, source, sender, action, outcome FROM {{table}}
+        WHERE project_id = %(project)s AND id >= %(near)s AND occurred_at >= %(end)s
         UNION ALL
-        SELECT (SELECT min(project_id) FROM {{table}} AS other WHERE other.project_id > projects.project_id)
-        FROM projects
-        WHERE project_id IS NOT NULL
-    ), gone AS (
-        SELECT event.* FROM projects CROSS JOIN LATERAL (
-            SELECT project_id, occurred_at, type, source, sender, action, outcome FROM {{table}} AS event
-            WHERE event.project_id = projects.project_id AND id >= %(near)s AND occurred_at >= %(end)s
-            UNION ALL
-            SELECT project_id, occurred_at, type, source, sender, action, outcome FROM {{table}} AS event
-            WHERE event.project_id = projects.project_id AND id >= %(far)s AND id < %(near)s
-                AND event_is_stray(id, occurred_at) AND occurred_at >= %(end)s
-        ) AS event
+        SELECT occurred_at, type, source, sender, action, outcome FROM {{table}}
+        WHERE project_id = %(project)s AND id >= %(far)s AND id < %(near)s
+            AND event_is_stray(id, occurred_at) AND occurred_at >= %(end)s
     )
     {COUNT_OUT}
 """  # noqa: S608  # a constant
@@ -57,9 +51,22 @@ BEYOND = f"""
 
 def count_out_beyond(table: str, end: datetime) -> None:
     """Count out the few events of a detached month that occurred after its ``end``."""
-    bounds = {"near": ids.floor(end - ids.NEAR), "far": ids.floor(end - ids.SKEW)}
+    near, far = ids.floor(end - ids.NEAR), ids.floor(end - ids.SKEW)
+    beyond = sql.SQL(BEYOND).format(table=sql.Identifier(table))
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL(BEYOND).format(table=sql.Identifier(table)), {"end": end, **bounds})
+        for project_id in projects_of(table):
+            cursor.execute(beyond, {"project": project_id, "near": near, "far": far, "end": end})
+
+
+def projects_of(table: str) -> Iterator[int]:
+    """Yield the projects that have events in a table."""
+    following = sql.SQL(NEXT).format(table=sql.Identifier(table))
+    found = (0,)
+    while found:
+        with connection.cursor() as cursor:
+            cursor.execute(following, {"project": found[0]})
+            if found := cursor.fetchone():
+                yield found[0]
 
 
 def remove(project_id: int, event_ids: Sequence[UUID]) -> int:

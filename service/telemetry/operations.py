@@ -20,7 +20,7 @@ LOCK = "heliograph.emitters"
 TAKE = """
     DELETE FROM event_tally
     WHERE project_id = %s AND id IN (SELECT id FROM event_tally WHERE project_id = %s ORDER BY id LIMIT %s)
-    RETURNING emitter_id::text, source, sequences::text, stored_at
+    RETURNING emitter_id, source, sequences, stored_at
 """
 # In the order of ids, though nobody else locks more than one: `report` has its own row only, others hold the LOCK.
 ADD = """
@@ -78,7 +78,7 @@ def fold_some(project_id: int) -> int:
         lock(project_id)
         cursor.execute(TAKE, [project_id, project_id, CHUNK])
         tallies = [
-            Seen(emitter_id=emitter_id, source=source, sequences=sequences, seen=stored_at)
+            Seen(emitter_id=emitter_id, source=source, sequences=str(sequences), seen=stored_at)
             for emitter_id, source, sequences, stored_at in cursor.fetchall()
         ]
         add(project_id, tallies)

@@ -197,6 +197,22 @@ def test_on_a_cluster_a_month_waits_briefly_for_who_reads_and_goes_with_the_next
     assert queries.of_project(project.pk).count() == 1
 
 
+def test_a_detached_month_that_somebody_reads_is_dropped_by_the_next_run(
+    months: list[str], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `pg_dump` does."""
+    monkeypatch.setattr(partitions, "PATIENCE", "50ms")
+    detach(months[0])
+    now = gone_at(months[0])
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {months[0]}")
+        assert in_a_thread(lambda: operations.expire(now)) == []
+        in_a_thread(lambda: prompt(lambda: partitions.ensure(now)))
+
+    assert operations.expire(now) == [months[0]]
+
+
 def test_this_is_no_cluster(db: None) -> None:
     assert not partitions.is_cluster()
 
