@@ -11,6 +11,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Func, Q
+from django.db.models.fields.json import KeyTransform
 
 from service.api.inspection import INT64
 
@@ -26,10 +27,16 @@ class Int8Multirange(models.Field):  # type: ignore[type-arg]  # not subscriptab
 
 
 class TransactionId(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
-    """A transaction of Postgres, which never comes again. Read and written in SQL only."""
+    """A transaction of Postgres, which never comes again on the same server: an int of 64 bits."""
 
     def db_type(self, connection: object) -> str:
         return "xid8"
+
+    def from_db_value(self, value: str | None, *_: object) -> int | None:
+        return None if value is None else int(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else super().get_prep_value(value)
 
 
 class UUIDs(models.Field):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -63,6 +70,9 @@ NAMED_MANY = Func("project_id", "data", function="event_named_many", output_fiel
 NAMES_OBJECTS = Q(data__model__isnull=False)
 # Whether an event's time is over five minutes from its id's: migrations/0006_strays.py.
 STRAY = Q(Func("id", "occurred_at", function="event_is_stray", output_field=models.BooleanField()))
+# A subject that isn't a sender's, as producers tell it that know no senders.
+SUBJECT = KeyTransform("subject", "extensions")
+HAS_SUBJECT = Q(extensions__has_key="subject")
 
 
 class Event(models.Model):
@@ -112,6 +122,8 @@ class Event(models.Model):
             ),
             # What occurred far from the time of its id, which few events did.
             models.Index("project_id", "id", name="event_stray", condition=STRAY),
+            # What an erasure looks for, and few events have.
+            models.Index(F("project_id"), SUBJECT, F("id"), name="event_subject", condition=HAS_SUBJECT),
             # What bulk calls and changes of relations did to one object, in order: those that name it alone, and, by
             # another number, those that don't name all rows they wrote.
             models.Index(F("project_id"), NAMED_ONE, F("id"), name="event_named_one", condition=NAMES_OBJECTS),
@@ -201,7 +213,7 @@ class Erasure(models.Model):
     """An object or an actor whose events are to go, and a tombstone that keeps them from coming again.
 
     ``subject`` is there until it is done; what stays is ``digest``, by the project's `ErasureKey`. What occurred before
-    ``asked_at`` isn't stored again. ``fence`` is greater than any transaction that began before it could be seen.
+    ``asked_at`` isn't stored again. ``fence`` is greater than any transaction that looked before it could be seen.
     """
 
     class Kind(models.TextChoices):

@@ -7,6 +7,8 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +19,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from service.events import ids, objects, operations, partitions, queries, records, removal
-from service.events.models import NAMED_ONE, Erasure, Event
+from service.events.models import HAS_SUBJECT, NAMED_ONE, NAMES_OBJECTS, Erasure, Event
 from service.events.objects_told import Ref
 from service.events.records import Record
 from service.retention.pace import BATCH, Pace
@@ -40,14 +42,9 @@ ASK = """
     FROM event_erasure_key
     WHERE project_id = %(project)s
 """
-SET_FENCE = """
-    UPDATE event_erasure SET fence = pg_snapshot_xmax(pg_current_snapshot())
-    WHERE project_id = %(project)s AND id = %(id)s AND fence IS NULL
-"""
-IS_PAST_FENCE = """
-    SELECT fence <= pg_snapshot_xmin(pg_current_snapshot()) FROM event_erasure
-    WHERE project_id = %(project)s AND id = %(id)s
-"""
+# By themselves, for both are of the server that stores: on a cluster, rows of a project are another's.
+NEW_NUMBER = "SELECT pg_current_xact_id()::text"
+IS_PAST = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %(fence)s::xid8"
 # Those that name nobody else go; the others lose what they say of it.
 SOLE = """
     SELECT id FROM event
@@ -61,7 +58,8 @@ UNNAME = """
     RETURNING id
 """
 UNSIGN = """
-    UPDATE event SET actor = NULL, extensions = coalesce(extensions, '{}') || '{"erased": "actor"}'
+    UPDATE event SET
+        actor = NULL, data = event_unsigned(data), extensions = coalesce(extensions, '{}') || '{"erased": "actor"}'
     WHERE project_id = %(project)s AND id = ANY(%(ids)s)
     RETURNING id
 """
@@ -110,8 +108,12 @@ def ask_and_record(project_id: int, kind: Erasure.Kind, subject: str, asked_by: 
 def work(pace: Pace) -> None:
     """Go on with all erasures as long as ``pace`` does. One process at a time; others don't wait."""
     with partitions.alone(removal.LOCK) as is_alone:
-        for erasure in waiting() if is_alone else []:
-            if pace.goes_on and is_past_fence(erasure):
+        asked = list(waiting()) if is_alone else []
+        if asked:
+            set_fences(asked)
+        deadline = time.monotonic() + FENCED
+        for erasure in asked:
+            if pace.goes_on and is_past(erasure.fence, deadline):
                 go_on(erasure, pace)
 
 
@@ -122,13 +124,22 @@ def waiting() -> Iterator[Erasure]:
         yield from undone.filter(project_id=project_id).order_by("asked_at")
 
 
-def is_past_fence(erasure: Erasure) -> bool:
-    """Tell whether all that began to store before the erasure could be seen has ended; wait for it a little."""
-    key = {"project": erasure.project_id, "id": erasure.id}
-    deadline = time.monotonic() + FENCED
-    run(SET_FENCE, **key)
+def set_fences(asked: Sequence[Erasure]) -> None:
+    """Note a transaction that began after each of ``asked`` could be seen.
+
+    Again where it is one of another server, which a dump was taken of: this one counts its transactions anew.
+    """
+    number = int(run(NEW_NUMBER).fetchone()[0])
+    for erasure in asked:
+        if erasure.fence is None or erasure.fence > number:
+            erasure.fence = number
+            own(erasure).update(fence=number)
+
+
+def is_past(fence: int, deadline: float) -> bool:
+    """Tell whether all transactions before ``fence`` have ended; wait for them until ``deadline``."""
     while True:
-        (is_past,) = run(IS_PAST_FENCE, **key).fetchone()
+        (is_past,) = run(IS_PAST, fence=str(fence)).fetchone()
         if is_past or time.monotonic() > deadline:
             return bool(is_past)
         time.sleep(0.05)
@@ -150,22 +161,43 @@ def steps(erasure: Erasure) -> list[tuple[QuerySet[Event], Treatment]]:
     earlier = Q(occurred_at__lt=erasure.asked_at) | Q(received_at__lt=erasure.asked_at)
     events = queries.of_project(erasure.project_id).filter(earlier)
     subject = str(erasure.subject)
-    ref = Ref(*subject.partition("/")[::2])
-    of_itself = Q(sender=ref.sender, object_id=ref.object_id)
-    questions = events.filter(type=Record.READ).alias(asked=asked_for(subject, ref)).filter(asked=True)
+    refs = refs_of(subject)
+    told = HAS_SUBJECT & Q(extensions__subject=subject)
+    of_itself = [*(Q(sender=ref.sender, object_id=ref.object_id) for ref in refs), told]
+    questions = events.filter(type=Record.READ).alias(asked=asked_for(subject)).filter(asked=True)
     reads = (questions, forget_question(erasure.kind))
     if erasure.kind == Erasure.Kind.ACTOR:
         done = events.filter(actor=subject)
-        return [(done.filter(Q(object_id=None) | of_itself), remove), (done, unsign), reads]
-    naming = (source.filter(earlier) for source in objects.about(erasure.project_id, ref).sources[1:])
-    unnamed = events.alias(one=NAMED_ONE).filter(objects.unnamed(erasure.project_id, ref))
-    met = unnamed.alias(met=RawSQL(MET, [ref.object_id], BooleanField())).filter(met=True)  # noqa: S611  # a constant
-    return [(events.filter(of_itself), remove), *((each, unname(ref)) for each in (*naming, met)), reads]
+        of_none = Q(object_id=None, data__model__isnull=True) & ~HAS_SUBJECT
+        return [(done.filter(reduce(or_, of_itself, of_none)), remove), (done, unsign), reads]
+    naming = [(each.filter(earlier), unname(ref)) for ref in refs for each in calls_naming(erasure.project_id, ref)]
+    return [*((events.filter(each), remove) for each in of_itself), *naming, reads]
 
 
-def asked_for(subject: str, ref: Ref) -> RawSQL:
+def refs_of(subject: str) -> list[Ref]:
+    """Return the objects that are told as ``subject``: several where it has several slashes."""
+    parts = subject.split("/")
+    return [Ref("/".join(parts[:cut]), "/".join(parts[cut:])) for cut in range(1, len(parts))]
+
+
+def calls_naming(project_id: int, ref: Ref) -> Iterator[QuerySet[Event]]:
+    """Yield the calls on many rows, and changes of relations, that name an object: by its number, or in a condition.
+
+    The latter are those that were told no keys, and those that met no row.
+    """
+    yield from objects.about(project_id, ref).sources[1:]
+    events = queries.of_project(project_id)
+    unnumbered = [
+        events.alias(one=NAMED_ONE).filter(objects.unnamed(project_id, ref)),
+        events.filter(NAMES_OBJECTS, sender=ref.sender, object_id=None),
+    ]
+    for each in unnumbered:
+        yield each.alias(met=RawSQL(MET, [ref.object_id], BooleanField())).filter(met=True)  # noqa: S611  # a constant
+
+
+def asked_for(subject: str) -> RawSQL:
     """Return whether a recorded question names ``subject``: as a whole, since any text can be erased."""
-    name, key = (re.escape(records.told(text)) for text in (subject, ref.object_id))
+    name, key = (re.escape(records.told(text)) for text in (subject, subject.partition("/")[2] or subject))
     paths = [records.told(f"/objects/{subject}/{what}/") for what in ("history", "state")]
     parameters = [each for path in paths for each in (path, path)]
     parameters += [f"(^|{BEFORE}){name}{AFTER}", f'object_id\\w*:(.*{BEFORE})?"?{key}{AFTER}']

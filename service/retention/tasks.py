@@ -21,9 +21,8 @@ def expire(timestamp: int) -> None:
 @app.task(queueing_lock="remove", pass_context=False)
 def remove(timestamp: int) -> None:
     """Delete what is to go one by one, some each minute."""
-    pace = Pace()
-    erasure.work(pace)
-    operations.expire_early(now(), pace)
+    erasure.work(Pace())
+    operations.expire_early(now(), Pace())
 
 
 def now() -> datetime:

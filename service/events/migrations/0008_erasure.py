@@ -7,6 +7,7 @@ from importlib import import_module
 
 import service.events.models
 from django.db import migrations, models
+from django.db.models.fields.json import KeyTransform
 
 DELTAS = import_module("service.events.migrations.0003_delta_arrival")
 # Nothing is looked up where nothing was erased. The transaction gets its number before it looks: an erasure waits for
@@ -75,18 +76,27 @@ RETURN data
         ELSE '{"rows": []}'
     END
 """
+# Who did it, as entries say it that were imported: emitter/history.
+UNSIGNED = """
+CREATE FUNCTION event_unsigned(data jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN data ? 'imported' THEN data - '{actor_email,ip,port,context}'::text[] ELSE data END
+"""
 DIGEST = """
 CREATE FUNCTION event_subject_digest(key bytea, kind text, subject text) RETURNS bytea LANGUAGE sql IMMUTABLE
 RETURN sha256(key || convert_to(kind || ':' || subject, 'UTF8'))
 """
 IS_ERASED = """
 CREATE FUNCTION event_is_erased(project integer, secret bytea, what text, name text, moment timestamptz)
-RETURNS boolean LANGUAGE sql STABLE
-RETURN name IS NOT NULL AND EXISTS (
-    SELECT FROM event_erasure
-    WHERE project_id = project AND digest = event_subject_digest(secret, what, name)
-        AND asked_at > moment
-)
+RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF name IS NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM FROM event_erasure
+    WHERE project_id = project AND digest = event_subject_digest(secret, what, name) AND asked_at > moment;
+    RETURN FOUND;
+END
+$$
 """
 # The same as `retention.erasure` does to what is stored already. What occurred after the last erasure is as it is, which
 # nearly all is.
@@ -110,11 +120,12 @@ BEGIN
     END IF;
     FOR line IN SELECT jsonb_array_elements(document) LOOP
         moment := line ->> 'occurred_at';
-        object := (line ->> 'sender') || '/' || (line ->> 'object_id');
+        object := coalesce((line ->> 'sender') || '/' || (line ->> 'object_id'), line -> 'extensions' ->> 'subject');
         CONTINUE WHEN event_is_erased(project, secret, 'object', object, moment);
         IF event_is_erased(project, secret, 'actor', line ->> 'actor', moment) THEN
-            CONTINUE WHEN object IS NULL OR object = line ->> 'actor';
+            CONTINUE WHEN object = line ->> 'actor' OR object IS NULL AND (line -> 'data' -> 'model') IS NULL;
             line := (line - 'actor')
+                || jsonb_build_object('data', event_unsigned(line -> 'data'))
                 || jsonb_build_object('extensions', coalesce(line -> 'extensions', '{}') || '{"erased": "actor"}');
         END IF;
         IF line -> 'data' ? 'model' THEN
@@ -184,7 +195,18 @@ class Migration(migrations.Migration):
         function("event_where_keys", "jsonb", CONDITIONS),
         function("event_unnamed", "jsonb, text[]", UNNAMED),
         function("event_subject_digest", "bytea, text, text", DIGEST),
+        function("event_unsigned", "jsonb", UNSIGNED),
         function("event_is_erased", "integer, bytea, text, text, timestamptz", IS_ERASED),
         function("event_without_erased", "integer, jsonb", WITHOUT_ERASED),
         migrations.RunSQL(STORE_EVENTS, DELTAS.STORE_EVENTS),
+        migrations.AddIndex(
+            "event",
+            models.Index(
+                models.F("project_id"),
+                KeyTransform("subject", "extensions"),
+                models.F("id"),
+                name="event_subject",
+                condition=models.Q(extensions__has_key="subject"),
+            ),
+        ),
     ]

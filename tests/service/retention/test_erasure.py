@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 from service.events import operations as events
 from service.events import records
 from service.events.models import Erasure, Event
+from service.events.operations import Row
 from service.events.records import Record
 from service.projects import operations as projects
 from service.projects.models import Project, Scope
@@ -21,7 +23,7 @@ from service.retention.pace import Pace
 from service.stats import operations as stats
 from service.stats.models import Count, Series
 from service.telemetry import operations as telemetry
-from tests.service.cast import Api, event
+from tests.service.cast import Api, event, uuid7
 from tests.service.events.test_partitions import in_threads
 from tests.service.events.told import bulk, created, deleted, history, own, related, state
 from tests.service.retention.test_expiry import counted_anew, figures
@@ -89,6 +91,8 @@ def everywhere(key: str) -> list[dict[str, Any]]:
             rows=[{"id": OTHER, "name": "other"}, {"id": key, "name": key}],
         ),
         related("add", [key, OTHER], 1, "shop.Group", model=CUSTOMER, field="shop.Group.members"),
+        bulk("delete", CUSTOMER, pks=None, where={"id": key}, count=3),
+        bulk("update", CUSTOMER, pks=None, where={"id": key}, count=0, values={"vip": True}),
         deleted(key, CUSTOMER),
     ]  # fmt: skip
 
@@ -103,7 +107,7 @@ def test_no_table_has_anything_of_an_object_that_was_erased(project: Project, ap
     done = erased(project, OBJECT, f"{CUSTOMER}/{KEY}")
 
     assert tables_with(KEY) == set()
-    assert (done.subject, done.removed, done.redacted) == (None, 8, 8)
+    assert (done.subject, done.removed, done.redacted) == (None, 8, 12)
     assert figures(project) == counted_anew(project)
     assert not Count.objects.filter(count__lte=0).exists()
     assert not Series.objects.filter(count__lte=0).exists()
@@ -174,8 +178,8 @@ def test_of_what_was_erased_nothing_else_is_gone(project: Project, api: Api, nei
     erased(project, OBJECT, f"{CUSTOMER}/{KEY}")
 
     assert {each["id"]: api.read(each["id"]).json() for each in kept} == before
-    assert [api.read(each["id"]).status_code for each in sent] == [404, 404, 404, 200, 200, 200, 200, 404]
-    assert len(neighbours_api.listed()) == 8
+    assert [api.read(each["id"]).status_code for each in sent] == [404, 404, 404, 200, 200, 200, 200, 200, 200, 404]
+    assert len(neighbours_api.listed()) == 10
     assert len(history(api, KEY, CUSTOMER)) == 0
 
 
@@ -233,6 +237,71 @@ def test_what_an_erased_actor_did_to_objects_stays_in_their_history(project: Pro
     assert after.pop("erased") == "actor"
     before.pop("actor")
     assert after == before
+
+
+def test_an_erased_actors_calls_on_many_stay_in_the_history_of_each(project: Project, api: Api) -> None:
+    calls = [
+        bulk("bulk_create", pks=[5], count=1, complete=True, fields=["id"], rows=[{"id": 5}]),
+        bulk("update", pks=[1], where={"id": 1}, count=1, values={"status": "paid"}),
+        event(subject="shop.Order/7"),  # of a producer that tells no sender
+    ]
+    accepted(api, created(1, status="new"), *[each | {"actor": PERSON} for each in calls])
+    before = [len(history(api, key)) for key in (1, 5)], state(api, 1)["fields"]
+
+    done = erased(project, ACTOR, PERSON)
+
+    assert ([len(history(api, key)) for key in (1, 5)], state(api, 1)["fields"]) == before
+    assert (done.removed, done.redacted) == (0, 3)
+    assert tables_with(PERSON) == set()
+
+
+def test_who_did_it_is_in_no_entry_that_was_imported(project: Project, api: Api) -> None:
+    imported = own("updated", 1, changes={"a": [1, 2]})
+    imported["data"] |= {"imported": {"from": "auditlog"}, "actor_email": f"{KEY}@example.com", "ip": "192.0.2.77"}
+    mine = own("updated", 1, ip="198.51.100.1", changes={})
+    accepted(api, *[each | {"actor": PERSON} for each in (imported, mine)])
+
+    erased(project, ACTOR, PERSON)
+
+    assert tables_with(KEY) == tables_with("192.0.2.77") == set()
+    told = api.read(imported["id"]).json()["data"]
+    assert (told["changes"], told["imported"]) == ({"a": [1, 2]}, {"from": "auditlog"})
+    assert api.read(mine["id"]).json()["data"]["ip"] == "198.51.100.1"
+
+
+def test_what_waits_is_waited_for_once_and_holds_up_no_retention(
+    project: Project, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "FENCED", 0.3)
+    monkeypatch.setattr(tasks, "Pace", partial(Pace, seconds=0.5))
+    accepted(api, event(id=str(uuid7(timezone.now() - timedelta(days=40)))))
+    Project.objects.filter(pk=project.pk).update(retention_days=30)
+
+    def ask_and_remove() -> None:
+        for number in range(5):
+            erasure.ask(project.pk, ACTOR, f"auth.User/{number}", "a test")
+        tasks.remove.func(timestamp=0)
+
+    with transaction.atomic():
+        stored = event(type="open")
+        events.store(project.pk, [Row(id=stored["id"], type="open", source="/a", occurred_at=timezone.now())])
+        in_threads(1, ask_and_remove)
+
+    assert [str(each.id) for each in Event.objects.all()] == [stored["id"]]
+    assert Erasure.objects.filter(done_at=None).count() == 5
+
+
+def test_a_fence_of_another_server_is_set_again(project: Project, api: Api) -> None:
+    """As after a dump was restored where fewer transactions have been."""
+    accepted(api, event(actor=PERSON))
+    erasure.ask(project.pk, ACTOR, PERSON, "a test")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE event_erasure SET fence = '999999999999'")
+
+    erasure.work(Pace())
+
+    assert Erasure.objects.get().done_at is not None
+    assert not Event.objects.exists()
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -314,6 +383,56 @@ def test_an_erasure_waits_for_what_is_being_stored(project: Project, monkeypatch
     assert Event.objects.count() == 0
 
 
+def test_an_erasure_waits_for_what_began_to_be_stored_while_it_was_asked_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked for by an older transaction is committed without any number after that of what is stored."""
+    monkeypatch.setattr(erasure, "FENCED", 0.0)
+    asking, stored, asked = (threading.Event() for _ in range(3))
+    row = Row(id=event()["id"], type="a", source="/a", occurred_at=timezone.now(), actor=PERSON)
+
+    def ask() -> None:
+        try:
+            with transaction.atomic():
+                erasure.ask(project.pk, ACTOR, PERSON, "a test")
+                asking.set()
+                assert stored.wait(30)
+            erasure.work(Pace())
+            assert Erasure.objects.get().done_at is None
+        finally:
+            asked.set()
+
+    def store() -> None:
+        assert asking.wait(30)
+        with transaction.atomic():
+            events.store(project.pk, [row])
+            stored.set()
+            assert asked.wait(30)
+
+    works = [store, ask]
+    in_threads(2, lambda: works.pop()())  # noqa: PLW0108  # each thread another
+    erasure.work(Pace())
+
+    assert Event.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    "told", [{"subject": "a/b/42"}, {"sender": "a", "subject": "a/b/42"}, {"sender": "a/b", "subject": "a/b/42"}]
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_an_object_is_found_however_its_subject_was_told(
+    project: Project, api: Api, told: dict[str, str], late: bool
+) -> None:
+    sent, others = event(**told), [event(subject="a/b/421"), event(sender="a/b", subject="x/42")]
+    accepted(api, *([] if late else [sent]), *others)
+
+    done = erased(project, OBJECT, "a/b/42")
+    accepted(api, sent)
+
+    assert {str(each.id) for each in Event.objects.all()} == {each["id"] for each in others}
+    assert done.removed == (not late)
+
+
 def test_the_digest_tells_projects_apart_and_no_subject(project: Project, neighbour: Project) -> None:
     one, other = (erased(each, ACTOR, PERSON) for each in (project, neighbour))
 
@@ -361,7 +480,9 @@ def test_the_command_can_wait(project: Project, api: Api) -> None:
     assert tables_with(KEY) == set()
 
 
-@pytest.mark.parametrize("words", [["nobody", "--actor", "a/1"], ["shop"], ["shop", "--object", "42"]])
+@pytest.mark.parametrize(
+    "words", [["nobody", "--actor", "a/1"], ["shop"], ["shop", "--object", "42"], ["shop", "--actor", ""]]
+)
 def test_the_command_says_what_is_wrong(project: Project, words: list[str]) -> None:
     with pytest.raises(CommandError):
         call_command("erase", *words, stdout=StringIO())

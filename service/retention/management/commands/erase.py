@@ -6,11 +6,18 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from service.api.inspection import printable
 from service.events import records
 from service.events.models import Erasure
 from service.projects.models import Project
 from service.retention import erasure
 from service.retention.pace import Pace
+
+
+def name(text: str) -> str:
+    if not 1 <= len(text) <= 255 or printable(text) != text:
+        raise ArgumentTypeError("a name has 1 to 255 characters, in UTF-8")
+    return text
 
 
 def subject(text: str) -> str:
@@ -26,7 +33,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("project", help="the project's name")
         parser.add_argument("--object", action="append", default=[], type=subject, metavar="shop.Customer/42")
-        parser.add_argument("--actor", action="append", default=[], metavar="auth.User/7")
+        parser.add_argument("--actor", action="append", default=[], type=name, metavar="auth.User/7")
         parser.add_argument("--wait", action="store_true", help="do it now, and return when it is done")
 
     def handle(self, *args: Any, **options: Any) -> None:
