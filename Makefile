@@ -5,10 +5,13 @@ RUN := $(UV) run --locked
 # Some other project's active virtual environment would only make uv warn.
 unexport VIRTUAL_ENV
 
-.PHONY: help up demo test test-matrix lint bench-ingest bench-query bench-reads bench-tail bench-import bench-retention bench-emitter bench-throughput bench-outage bench-outbox openapi
+.PHONY: help install up demo test test-matrix lint bench-ingest bench-query bench-reads bench-tail bench-import bench-retention bench-emitter bench-throughput bench-outage bench-outbox openapi
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
+
+install: $(UV) ## install what is needed, or what a new version needs
+	@$(UV) sync --locked
 
 up: $(UV) ## start Postgres, the web server and the worker (PORT, DATABASE_URL)
 	@$(RUN) python manage.py up

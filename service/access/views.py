@@ -129,7 +129,7 @@ class KeyView(APIView):
         operation_id="keys_destroy",
         summary="Revoke a key",
         description=(
-            "For good, and within five seconds everywhere. It stays in the list. A key can't revoke itself, so that "
+            "For good, and within two seconds everywhere. It stays in the list. A key can't revoke itself, so that "
             "the last one with `admin` isn't revoked by accident."
         ),
         tags=["keys"],

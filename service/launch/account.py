@@ -1,8 +1,9 @@
 """Which account the embedded Postgres runs as: it refuses to be root.
 
 An ordinary user's runs as that user. Root's is started through setpriv and runs as whoever owns the data
-already, else the checkout, else as nobody. A checkout below /root can't be entered by such an account: Postgres
-then gets the capability to search directories and read files, and no other.
+already, else the checkout, else as nobody, who is given data that is root's, as a restored backup is. A checkout
+below /root can't be entered by such an account: Postgres then gets the capability to search directories and read
+files, and no other.
 """
 
 import os
@@ -35,6 +36,12 @@ class Account:
         if path.stat().st_uid != self.uid:
             os.chown(path, self.uid, self.gid)
         path.chmod(0o700)
+
+    def give_all(self, folder: Path) -> None:
+        """Make ``folder`` and all in it this account's own."""
+        for parent, folders, files in os.walk(folder):
+            for name in (".", *folders, *files):
+                os.chown(Path(parent, name), self.uid, self.gid, follow_symlinks=False)
 
 
 def choose(data_dir: Path, program: Path) -> Account:

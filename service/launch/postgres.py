@@ -93,6 +93,8 @@ class EmbeddedPostgres:
         runs_as = account.choose(self.data_dir, cluster.program("postgres"))
         if not self.data_dir.exists():
             cluster.create(self.data_dir, runs_as, self.log)
+        elif self.data_dir.stat().st_uid != runs_as.uid:
+            runs_as.give_all(self.data_dir)
         _make_socket_dir(socket_dir(self.var_dir), runs_as)
         leftovers.clear(self.data_dir, socket_dir(self.var_dir))
         process = self._launch(runs_as)

@@ -25,7 +25,7 @@ def test_a_key_is_rotated_as_the_page_says(live_service: str) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) == 6
     set_up, make, rotate, look, end, log = (
-        block.replace("http://localhost:8000", live_service).replace("uv run python", sys.executable)
+        block.replace("http://localhost:8000", live_service).replace(".venv/bin/python", sys.executable)
         for block in blocks
     )
     uses = ['OLD=$HELIOGRAPH_KEY\nstatus "$OLD"\n', 'status "$OLD"\nstatus "$HELIOGRAPH_KEY"\n']

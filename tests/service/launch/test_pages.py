@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import psycopg
 import pytest
 
 from service.launch.postgres import EmbeddedPostgres
@@ -24,6 +25,7 @@ from tests import live
 from tests.service.launch.conftest import NOT_PASSED_ON, Up
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SQL = re.compile(r"^```sql\n(.*?)^```", re.MULTILINE | re.DOTALL)
 START = re.compile(r"\.venv/bin/python manage\.py (.*)")
 ADDRESS_OF_YOURS = "postgresql://heliograph:secret@db.internal:5432/heliograph"
 
@@ -37,20 +39,25 @@ class Checkout(Up):
         shutil.copytree(live.ROOT / "service", folder / "service", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(live.ROOT / "manage.py", folder)
         (folder / ".venv").symlink_to(sys.prefix)
-        (folder / "bin").mkdir()
-        (folder / "bin" / "uv").write_text('#!/bin/sh\necho uv "$@" >> uv.log\n')
-        (folder / "bin" / "uv").chmod(0o755)
+        shutil.copy(live.ROOT / "Makefile", folder)
+        # As on a machine that had none; it only notes what it is to do, which would change what the tests run in.
+        uv = folder / ".uv" / "bin" / "uv"
+        uv.parent.mkdir(parents=True)
+        uv.write_text('#!/bin/sh\necho uv "$@" >> uv.log\n')
+        uv.chmod(0o755)
         subprocess.run(["cp", "-a", installation, self.var_dir], check=True)
         text = (live.ROOT / "docs" / "how-to" / page).read_text()
         for placeholder, value in filled_in.items():
             assert placeholder in text
             text = text.replace(placeholder, value)
         self.blocks = BLOCK.findall(text)
+        self.sql = SQL.findall(text)
         self.environment = {
             name: value for name, value in os.environ.items() if name not in {*NOT_PASSED_ON, "VAR_DIR"}
         }
         self.environment |= {"PORT": str(self.port), "WEB_WORKERS": "1"}
-        self.environment["PATH"] = f"{folder / 'bin'}:{os.environ['PATH']}"
+        without_uv = [each for each in os.environ["PATH"].split(":") if not Path(each, "uv").exists()]
+        self.environment["PATH"] = ":".join(without_uv)
 
     def launch(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
         with self.log.open("wb") as output:
@@ -194,7 +201,8 @@ def client_of(checkout: Checkout) -> Client:
     return Client(checkout.url, key)
 
 
-def test_a_dump_and_a_base_backup_bring_all_back(checkouts: Any) -> None:
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_dump_and_a_base_backup_bring_all_back(checkouts: Any, is_lost: bool) -> None:
     checkout = checkouts("backup.md")
     checkout.start()
     client = client_of(checkout)
@@ -204,6 +212,8 @@ def test_a_dump_and_a_base_backup_bring_all_back(checkouts: Any) -> None:
     checkout.run_next()  # the dump
     client.send(3)  # lost, as the page says
     checkout.stop()
+    if is_lost:
+        shutil.rmtree(checkout.var_dir)
     checkout.run_next()
     checkout.run_next()
     assert "nothing else" in checkout.said()
@@ -219,12 +229,47 @@ def test_a_dump_and_a_base_backup_bring_all_back(checkouts: Any) -> None:
     checkout.run_next()  # the base backup
     client.send(3)
     checkout.stop()
+    if is_lost:
+        shutil.rmtree(checkout.var_dir)
     checkout.run_next()
     checkout.start()
 
     del client.acknowledged[25:]
     client.check()
     assert checkout.blocks == []
+
+
+def run_sql(server: EmbeddedPostgres, statements: str) -> None:
+    """Run each of ``statements`` as the superuser."""
+    address = server.dsn.replace("heliograph@/heliograph", "postgres@/postgres")
+    with psycopg.connect(address, autocommit=True) as connection:
+        for statement in filter(str.strip, statements.split(";")):
+            connection.execute(statement)
+
+
+def test_a_dump_is_restored_to_a_postgres_of_yours(checkouts: Any, folder: Path) -> None:
+    with EmbeddedPostgres(folder / "yours", {"fsync": "off"}) as yours:
+        checkout = checkouts("backup.md")
+        make_dump, restore = checkout.blocks[1], checkout.blocks[4]
+        checkout.environment |= {"DATABASE_URL": yours.dsn}
+        checkout.start()
+        client = client_of(checkout)
+        client.send(20)
+
+        checkout.run_next()  # where things are
+        checkout.environment |= {"DATABASE": yours.dsn}
+        checkout.blocks = [make_dump, restore]
+        checkout.run_next()
+        client.send(3)
+        checkout.stop()
+        run_sql(yours, checkout.sql[0])
+        checkout.run_next()
+        checkout.start()
+
+        del client.acknowledged[20:]
+        client.check()
+        assert (checkout.folder / "heliograph.dump").stat().st_mode & 0o077 == 0
+        checkout.stop()
 
 
 def commit(folder: Path, words: str) -> None:
@@ -276,13 +321,15 @@ def test_an_upgrade_loses_nothing_that_arrives_meanwhile_and_stores_nothing_twic
     assert "Applying 1 migrations" in checkout.said()
     assert client.refused > 0
     client.check()
-    assert (checkout.folder / "uv.log").read_text() == "uv sync --locked --group service\n"
+    assert (checkout.folder / "uv.log").read_text() == "uv sync --locked\n"
     assert checkout.blocks == []
 
 
 def test_all_moves_to_a_postgres_of_yours(checkouts: Any, folder: Path) -> None:
     with EmbeddedPostgres(folder / "yours", {"fsync": "off"}) as yours:
         checkout = checkouts("own-postgres.md", **{ADDRESS_OF_YOURS: yours.dsn})
+        run_sql(yours, "DROP DATABASE heliograph; DROP ROLE heliograph")
+        run_sql(yours, checkout.sql[0])
         checkout.start()
         client = client_of(checkout)
         client.send(20)
@@ -326,3 +373,23 @@ def test_what_the_old_secret_key_signed_holds_until_it_is_forgotten(checkouts: A
     with pytest.raises(urllib.error.HTTPError, match="400"):
         client.call(first["next"])
     assert checkout.blocks == []
+
+
+def test_the_password_of_the_database_is_changed_without_losing_anything(checkouts: Any, folder: Path) -> None:
+    with EmbeddedPostgres(folder / "yours", {"fsync": "off"}) as yours:
+        (yours.data_dir / "pg_hba.conf").write_text("local all heliograph scram-sha-256\nlocal all all trust\n")
+        run_sql(yours, "ALTER ROLE heliograph PASSWORD 'secret'; SELECT pg_reload_conf()")
+        checkout = checkouts("secrets.md")
+        checkout.environment |= {"DATABASE_URL": yours.dsn.replace("heliograph@", "heliograph:secret@")}
+        checkout.start()
+        with client_of(checkout) as client:
+            live.eventually(lambda: len(client.acknowledged) > 5)
+            run_sql(yours, checkout.sql[0])
+            checkout.stop()
+            checkout.environment |= {"DATABASE_URL": yours.dsn.replace("heliograph@", "heliograph:another@")}
+            checkout.start()
+            before = len(client.acknowledged)
+            live.eventually(lambda: len(client.acknowledged) > before + 5)
+
+        client.check()
+        checkout.stop()
