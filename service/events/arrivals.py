@@ -73,6 +73,11 @@ class Place(NamedTuple):
     id: UUID
     number: int
 
+    @property
+    def before(self) -> "Place":
+        """Return the place before the last of these."""
+        return self._replace(number=self.number - 1)
+
     def __str__(self) -> str:
         return f"{self.tx}-{self.id.hex}-{self.number}"
 

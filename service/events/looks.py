@@ -56,7 +56,9 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look(Generic[OfTail]):
-    """What came for ``tails`` up to ``end``. ``left_out`` is how many more weren't looked at.
+    """What came for ``tails`` up to ``end``. ``gone`` is how many of it aren't there any more.
+
+    ``left_out`` is how many came after what was looked at.
 
     ``is_all`` that could be read; not ``is_whole`` where some was forgotten before.
     """
@@ -64,6 +66,7 @@ class Look(Generic[OfTail]):
     tails: Sequence[OfTail]
     found: Mapping[Criteria, Sequence[Found]]
     end: Place
+    gone: int
     left_out: int
     is_all: bool
     is_whole: bool
@@ -122,14 +125,14 @@ def take_one(tails: Sequence[OfTail], now: Place) -> Look[OfTail]:
     most = SHOWN if first.is_live else len(arrived)
     found, number = matched(first.project_id, read, {tail.criteria for tail in within}, most)
     left_out = arrivals.count(first.project_id, last, now) if first.is_live and not is_all and last < now else 0
-    gone = sum(map(len, read)) - number
     for tail in within:
         tail.looked = monotonic()
     return Look(
         tails=within,
         found=found,
         end=max(last, now) if is_all or left_out else last,
-        left_out=left_out + gone,
+        gone=sum(map(len, read)) - number,
+        left_out=left_out,
         is_all=is_all,
         is_whole=first.place >= now or arrivals.is_whole(first.place),
     )

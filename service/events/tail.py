@@ -72,19 +72,21 @@ class Tail:
         found = look.found[self.criteria]
         first = bisect_right(found, self.place, key=lambda each: each.place)
         newest = [] if self.is_full else found[max(first, len(found) - looks.SHOWN) if self.is_live else first :]
-        self.dropped += look.left_out + len(found) - first - len(newest)
+        self.dropped += look.gone + len(found) - first - len(newest)
         self.is_unsure = self.is_unsure or not look.is_whole
+        texts = [*self.told(newest[0].place.before), *(each.text for each in newest)] if newest else []
+        self.dropped += look.left_out
         self.place, self.is_live = max(self.place, look.end), self.is_live or look.is_all
         if not self.is_full:
-            self.write([*self.told(), *(each.text for each in newest)])
+            self.write([*texts, *self.told(self.place)])
 
-    def told(self) -> list[bytes]:
-        """Return what says how many were left out since it was last said."""
+    def told(self, place: Place) -> list[bytes]:
+        """Return what says how many were left out up to ``place``, from which one that is cut off goes on then."""
         if not self.dropped and not self.is_unsure:
             return []
         count = None if self.is_unsure else self.dropped
         self.dropped, self.is_unsure = 0, False
-        return [message(encoder.encode({"count": count}), event="dropped")]
+        return [message(encoder.encode({"count": count}), event="dropped", place=place)]
 
     def write(self, texts: Sequence[bytes]) -> None:
         if texts:
@@ -150,7 +152,7 @@ class Watch:
 
     async def follow(self, tail: Tail) -> AsyncGenerator[bytes]:
         """Yield server-sent events until the tail may not go on."""
-        yield f"retry: {RETRY}\n".encode() + message(b"", place=tail.place) + b"".join(tail.told())
+        yield f"retry: {RETRY}\n".encode() + message(b"", place=tail.place) + b"".join(tail.told(tail.place))
         tail.held = self.held
         self._begin(tail)
         try:

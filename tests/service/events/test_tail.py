@@ -321,6 +321,32 @@ def test_each_event_is_shown_or_counted_by_each_tail(
     assert [each.held.size for each in tails] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_who_is_cut_off_anywhere_has_been_shown_or_told_of_all_before(
+    project: Project, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    monkeypatch.setattr(looks, "SHOWN", rng.randint(1, 5))
+    monkeypatch.setattr(looks, "LOOKED_AT", rng.randint(5, 15))
+    monkeypatch.setattr(tail, "BEHIND", rng.randint(1, 4))
+    follower = a_tail(project, place=arrivals.now())
+    start, told = follower.place, 0
+
+    for _ in range(60):
+        for _ in range(rng.randint(0, 3)):
+            stored(project, *"a" * rng.randint(1, 8))
+        look(follower)
+        arrived = arrivals.since(project.pk, start, 10_000)
+        while rng.random() < 0.5 and not follower.written.empty():
+            for text in asyncio.run(follower.read()) or ():
+                data, place = json.loads(text.partition(b"data: ")[2]), text.partition(b"id: ")[2].split(b"\n")[0]
+                told += data["count"] if text.startswith(b"event: dropped") else 1
+                last = Place.read(place.decode())
+                assert told == sum(each.place <= last for each in arrived)
+
+    assert told > 100
+
+
 @contextmanager
 def held_transaction() -> Iterator[None]:
     """Have another connection write, elsewhere and in vain, for as long as this lasts."""
