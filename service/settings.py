@@ -89,6 +89,9 @@ SECRET_KEY = env_secret("SECRET_KEY") or secret_key.read_or_create(VAR_DIR)
 SECRET_KEY_FALLBACKS = env_secret("SECRET_KEY_FALLBACKS").replace(",", " ").split()
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", "")
+# Where people come over TLS only, which these say, no cookie is sent without it.
+SESSION_COOKIE_SECURE = bool(CSRF_TRUSTED_ORIGINS) and all(each.startswith("https://") for each in CSRF_TRUSTED_ORIGINS)
+CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
 
 DATABASES = {"default": database(env_secret("DATABASE_URL") or postgres.dsn(VAR_DIR))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -316,6 +316,17 @@ def test_of_many_who_make_a_key_with_one_label_one_does(transactional_db: None) 
     assert Key.objects.filter(label="web").count() == 1
 
 
+def test_of_many_rotations_at_once_one_makes_a_key(transactional_db: None) -> None:
+    project = Project.objects.create(name="shop")
+    admin = Api(key=operations.create_key(project, Scope.values))
+    key_id = made(admin)["id"]
+
+    statuses = at_once([lambda: rotate(Api(key=admin.key), key_id)] * 5)
+
+    assert sorted(statuses) == [201, 409, 409, 409, 409]
+    assert Key.objects.filter(label="web").count() == 2
+
+
 def at_once(calls: list[Any]) -> list[int]:
     """Return the statuses of what is answered to calls in as many threads."""
     statuses: list[int] = []

@@ -1,13 +1,16 @@
 """People log in and out on pages of the service, staff or not."""
 
 import re
+from pathlib import Path
 
 import pytest
+import urllib3
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
 
 from service.projects.models import Membership, Project, Role
+from tests import live
 from tests.service.cast import Api
 
 LOGIN = "/accounts/login/"
@@ -113,3 +116,16 @@ def test_the_form_is_labelled(db: None) -> None:
     assert len(fields) == 2
     assert all(f'<label for="{field}">' in page for field in fields)
     assert '<html lang="en">' in page
+
+
+@pytest.mark.parametrize(
+    ("origins", "is_secure"), [("", False), ("http://a.example", False), ("https://a.example,https://b.example", True)]
+)
+def test_cookies_are_for_tls_only_where_people_come_over_tls_only(
+    origins: str, is_secure: bool, tmp_path: Path, django_db_setup: None
+) -> None:
+    with live.service(tmp_path / "log", CSRF_TRUSTED_ORIGINS=origins) as url:
+        answer = urllib3.request("GET", f"{url}{LOGIN}")
+
+    assert answer.headers["Set-Cookie"].startswith("csrftoken=")
+    assert ("; Secure" in answer.headers["Set-Cookie"]) == is_secure
