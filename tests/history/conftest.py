@@ -35,6 +35,37 @@ class Done:
     said: str
     error: str
 
+    def of(self, sender: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["sender"] == sender]
+
+    def check_nothing_private(self) -> None:
+        """Look for what the tests of each package write to columns that are private."""
+        told = str(self.events)
+        for secret in ("hunter2", "hunter3", "measles", "mumps", "t0ps3cret", "hidden draft", "do not tell"):
+            assert secret not in told
+        masked = ["[masked]", "[masked]"]
+        assert self.of("store.Customer")[1]["data"]["changes"] == {"password": masked, "diagnosis": masked}
+        assert {event["subject"] for event in self.of("store.Key")} == {"store.Key/[masked]"}
+        assert "as store.Draft is excluded by the settings" in self.said
+
+
+def fields_of_order(key: int, customer: int) -> dict[str, Any]:
+    """Return what is told of a new order that has only its options and its customer."""
+    return {
+        "id": key,
+        "number": "2026-1",
+        "status": "new",
+        "remark": None,
+        "quantity": 1,
+        "price": "9.90",
+        "weight": 0.5,
+        "paid": False,
+        "placed_at": None,
+        "due_on": None,
+        "options": {"gift": True},
+        "customer_id": customer,
+    }
+
 
 @pytest.fixture
 def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
