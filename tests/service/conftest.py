@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.urls import get_resolver
 
-from service.events import shared_commits
+from service.events import partitions, shared_commits
 from service.events.shared_commits import SharedCommits
 from service.projects import operations
 from service.projects.models import Project, Scope
@@ -22,6 +22,16 @@ from tests.service.cast import Api  # noqa: E402  # its asserts are told as a te
 def views() -> None:
     """Load the views, whose descriptions tell limits, before a test sets a limit of its own."""
     assert get_resolver().url_patterns
+
+
+@pytest.fixture
+def extra_partitions(transactional_db: None) -> Iterator[None]:
+    """Remove the partitions that a test made for good."""
+    before = partitions.present().all
+    yield
+    with connection.cursor() as cursor:
+        for name in partitions.present().all - before:
+            cursor.execute(f"DROP TABLE {name}")
 
 
 @pytest.fixture

@@ -59,16 +59,6 @@ def in_threads(count: int, work: Callable[[], Any]) -> list[Any]:
         return [future.result() for future in [pool.submit(run) for _ in range(count)]]
 
 
-@pytest.fixture
-def extra_partitions(transactional_db: None) -> Iterator[None]:
-    """Remove the partitions that a test made for good."""
-    before = bounds().keys()
-    yield
-    for name in bounds().keys() - before:
-        with connection.cursor() as cursor:
-            cursor.execute(f"DROP TABLE {name}")
-
-
 @bounded(300)
 @given(first=moments, span=st.timedeltas(timedelta(0), timedelta(days=900)))
 @example(first=datetime(2028, 2, 29, 23, 59, 59, 999999, tzinfo=UTC), span=timedelta(microseconds=1))

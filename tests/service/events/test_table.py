@@ -7,6 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, models
 from django.db.models import F
+from django.db.models.fields.json import KeyTransform
 
 from service.events.models import Arrival, Delta, Event, Tally
 from service.telemetry.models import Emitter
@@ -35,10 +36,11 @@ def columns_of(table: str) -> dict[str, tuple[str, bool]]:
 
 
 def indexes_of(table: str) -> list[tuple[tuple[str, ...], bool, bool]]:
-    """Return each index's columns and the functions it calls, and whether it is primary and valid."""
+    """Return each index's columns, functions and members of JSON, and whether it is primary and valid."""
     found = rows(
-        "SELECT ARRAY(SELECT coalesce(attname::text, substring(pg_get_indexdef(indexrelid, rank::int, true), '^\\w+'))"
+        "SELECT ARRAY(SELECT coalesce(attname::text, substring(expression, '^\\w+'), expression)"
         " FROM unnest(indkey::int2[]) WITH ORDINALITY AS place(number, rank)"
+        " CROSS JOIN LATERAL pg_get_indexdef(indexrelid, rank::int, true) AS expression"
         " LEFT JOIN pg_attribute ON attrelid = indrelid AND attnum = number ORDER BY rank), indisprimary, indisvalid"
         " FROM pg_index WHERE indrelid = %s::regclass",
         table,
@@ -50,7 +52,17 @@ def columns_in(index: models.Index) -> tuple[str, ...]:
     """Return the same of an index of the model."""
     if index.fields:
         return tuple(index.fields)
-    return tuple(each.name if isinstance(each, F) else each.extra["function"] for each in expressions_of(index))
+    return tuple(map(name_of, expressions_of(index)))
+
+
+def name_of(expression: Any) -> str:
+    match expression:
+        case F():
+            return expression.name
+        case KeyTransform():
+            [field] = expression.get_source_expressions()
+            return f"({field.name} -> '{expression.key_name}'::text)"
+    return str(expression.extra["function"])
 
 
 def expressions_of(index: models.Index) -> Any:

@@ -198,7 +198,7 @@ def test_on_a_cluster_a_month_waits_briefly_for_who_reads_and_goes_with_the_next
 
 
 def test_a_detached_month_that_somebody_reads_is_dropped_by_the_next_run(
-    months: list[str], project: Project, monkeypatch: pytest.MonkeyPatch
+    months: list[str], project: Project, extra_partitions: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `pg_dump` does."""
     monkeypatch.setattr(partitions, "PATIENCE", "50ms")

@@ -100,7 +100,7 @@ def worker(log: Path) -> Iterator[int]:
     }
     with log.open("wb") as output:
         process = processes.spawn(
-            [sys.executable, "manage.py", "procrastinate", "worker"],
+            [sys.executable, "manage.py", "worker"],
             cwd=live.ROOT,
             env=os.environ | environment,
             output=output,
