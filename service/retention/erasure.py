@@ -161,17 +161,22 @@ def steps(erasure: Erasure) -> list[tuple[QuerySet[Event], Treatment]]:
     earlier = Q(occurred_at__lt=erasure.asked_at) | Q(received_at__lt=erasure.asked_at)
     events = queries.of_project(erasure.project_id).filter(earlier)
     subject = str(erasure.subject)
-    refs = refs_of(subject)
-    told = HAS_SUBJECT & Q(extensions__subject=subject)
-    of_itself = [*(Q(sender=ref.sender, object_id=ref.object_id) for ref in refs), told]
     questions = events.filter(type=Record.READ).alias(asked=asked_for(subject)).filter(asked=True)
     reads = (questions, forget_question(erasure.kind))
     if erasure.kind == Erasure.Kind.ACTOR:
-        done = events.filter(actor=subject)
-        of_none = Q(object_id=None, data__model__isnull=True) & ~HAS_SUBJECT
-        return [(done.filter(reduce(or_, of_itself, of_none)), remove), (done, unsign), reads]
-    naming = [(each.filter(earlier), unname(ref)) for ref in refs for each in calls_naming(erasure.project_id, ref)]
-    return [*((events.filter(each), remove) for each in of_itself), *naming, reads]
+        return [(events.filter(actor=subject), unsign(subject)), reads]
+    naming = [
+        (each.filter(earlier), unname(ref))
+        for ref in refs_of(subject)
+        for each in calls_naming(erasure.project_id, ref)
+    ]
+    return [*((events.filter(each), remove) for each in about(subject)), *naming, reads]
+
+
+def about(subject: str) -> list[Q]:
+    """Return which events are about what is told as ``subject``, with its sender or alone."""
+    own = [Q(sender=ref.sender, object_id=ref.object_id) for ref in refs_of(subject)]
+    return [*own, HAS_SUBJECT & Q(extensions__subject=subject)]
 
 
 def refs_of(subject: str) -> list[Ref]:
@@ -208,8 +213,20 @@ def remove(project_id: int, batch: Sequence[UUID]) -> tuple[int, int]:
     return removal.remove(project_id, batch), 0
 
 
-def unsign(project_id: int, batch: Sequence[UUID]) -> tuple[int, int]:
-    return 0, len(run(UNSIGN, project=project_id, ids=list(batch)).fetchall())
+def unsign(subject: str) -> Treatment:
+    """Remove what an actor did that is about no object, or about itself; have the rest be nobody's.
+
+    Told apart in each batch: Postgres takes the former for few, and would read all of an actor's for each batch.
+    """
+    of_none = Q(object_id=None, data__model__isnull=True) & ~HAS_SUBJECT
+    personal = reduce(or_, about(subject), of_none)
+
+    def unsign(project_id: int, batch: Sequence[UUID]) -> tuple[int, int]:
+        found = queries.of_project(project_id).filter(personal, id__in=batch)
+        removed = removal.remove(project_id, list(found.values_list("id", flat=True)))
+        return removed, len(run(UNSIGN, project=project_id, ids=list(batch)).fetchall())
+
+    return unsign
 
 
 def unname(ref: Ref) -> Treatment:
