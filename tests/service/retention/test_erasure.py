@@ -10,6 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.events import operations as events
 from service.events import records
@@ -26,6 +28,7 @@ from service.telemetry import operations as telemetry
 from tests.service.cast import Api, event, uuid7
 from tests.service.events.test_partitions import in_threads
 from tests.service.events.told import bulk, created, deleted, history, own, related, state
+from tests.service.properties import bounded
 from tests.service.retention.test_expiry import counted_anew, figures
 
 KEY = "mark-5cf1a8"
@@ -338,6 +341,55 @@ def test_what_comes_late_for_the_first_time_is_treated_as_what_was_stored(projec
     ]
     assert told[0] == told[1]
     assert figures(project) == counted_anew(project)
+
+
+KEYS = st.sampled_from(["a", "b", "a/b", "1", 1, 1.5, True, None, "", 'q"\\,', "ü", ["a"], ["a", 1], {"a": 1}])
+NAMES = st.sampled_from(["m", "n", "m/a"])
+DATA = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": NAMES | st.none() | st.just(5),
+        "pks": st.lists(KEYS, max_size=4) | st.none() | st.just("a"),
+        "where": st.dictionaries(st.sampled_from(["id", "pk__in"]), KEYS | st.lists(KEYS, max_size=3)) | KEYS,
+        "rows": st.lists(st.fixed_dictionaries({"id": KEYS}), max_size=4) | st.none(),
+        "count": st.integers(0, 4),
+        "imported": st.fixed_dictionaries({"from": st.just("auditlog")}),
+        "actor_email": st.just("a@example.com"),
+    },
+)
+SENT = st.fixed_dictionaries(
+    {},
+    optional={
+        "sender": NAMES,
+        "subject": st.sampled_from(["m/a", "m/a/b", "n/a", "u/1", "a", "m/b"]),
+        "actor": st.sampled_from(["u/1", "u/2", "m/a"]),
+        "action": st.sampled_from(["created", "updated", "m2m_add"]),
+        "data": DATA,
+    },
+)
+
+
+@bounded(150)
+@given(sent=st.lists(SENT, min_size=1, max_size=8), asked=st.sampled_from(["m/a", "m/a/b", "n/1", "m/a,1", "u/1"]))
+def test_what_is_stored_and_what_comes_late_are_treated_alike(sent: list[Any], asked: str, db: None) -> None:
+    """Of any form: it is done by Python to what is stored, and by a function of Postgres to what comes."""
+    late = [event(**each) for each in sent]
+    told = []
+    for is_stored in (True, False):
+        made = Project.objects.create(name=str(uuid7()))
+        api = Api(key=projects.create_key(made, [Scope.EVENTS_WRITE, Scope.EVENTS_READ]))
+        if is_stored:
+            accepted(api, *late)
+            Event.objects.filter(project_id=made.pk).update(received_at=timezone.now() - timedelta(hours=1))
+        erased(made, OBJECT, asked)
+        erased(made, ACTOR, asked)
+        if not is_stored:
+            accepted(api, *late)
+        found = api.list(page_size=100).json()["results"]
+        told.append({each.pop("id"): {**each, "recordedtime": None} for each in found})
+        assert not any(asked in (each.get("subject"), each.get("actor")) for each in found)
+        assert figures(made) == counted_anew(made)
+    assert told[0] == told[1]
 
 
 def test_what_happens_after_the_erasure_is_stored(project: Project, api: Api) -> None:
