@@ -48,8 +48,8 @@ IS_PAST = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %(fence)s::xid8"
 # Those that name nobody else go; the others lose what they say of it.
 SOLE = """
     SELECT id FROM event
-    WHERE project_id = %(project)s AND id = ANY(%(ids)s) AND object_id IS NULL AND data ->> 'model' = %(model)s
-        AND event_keys(data) <> '{}' AND event_keys(data) <@ %(keys)s
+    WHERE project_id = %(project)s AND id = ANY(%(ids)s) AND object_id IS NULL AND (extensions -> 'subject') IS NULL
+        AND data ->> 'model' = %(model)s AND event_keys(data) <> '{}' AND event_keys(data) <@ %(keys)s
 """
 UNNAME = """
     UPDATE event SET data = event_unnamed(data, %(keys)s)
