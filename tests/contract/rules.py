@@ -54,12 +54,12 @@ class Scope:
     tables: dict[str, str] = field(default_factory=dict)
     others: set[str] = field(default_factory=set)  # of a subselect or a CTE, which is looked at by itself
     local: set[str] = field(default_factory=set)
-    constant: dict[str, str] = field(default_factory=dict)  # table to what its project is
+    constant: set[str] = field(default_factory=set)
     equal: list[tuple[str, str]] = field(default_factory=list)
 
     def spread(self) -> Set[str]:
         """Return the tables that are asked for more than one project."""
-        pinned = {*self.constant}
+        pinned = set(self.constant)
         while more := {each for pair in self.equal if pinned & {*pair} for each in pair} - pinned:
             pinned |= more
         return self.tables.keys() - pinned
@@ -162,7 +162,7 @@ class Reader:
             scope.equal.append((tables[0], tables[1]))
         for table, other in ((tables[0], right), (tables[1], left)):
             if table and (constant := self.constant_of(other)):
-                scope.constant[table] = constant
+                scope.constant.add(table)
                 self.projects.add(constant)
 
     def table_of(self, node: Any, scope: Scope) -> str | None:

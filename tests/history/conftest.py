@@ -44,9 +44,10 @@ class Done:
         for secret in ("hunter2", "hunter3", "measles", "mumps", "t0ps3cret", "hidden draft", "do not tell"):
             assert secret not in told
         masked = ["[masked]", "[masked]"]
-        assert self.of("store.Customer")[1]["data"]["changes"] == {"password": masked, "diagnosis": masked}
+        _, update = self.of("store.Customer")
+        assert update["data"]["changes"] == {"password": masked, "diagnosis": masked}
         assert {event["subject"] for event in self.of("store.Key")} == {"store.Key/[masked]"}
-        assert "as store.Draft is excluded by the settings" in self.said
+        assert "left out: 1, as store.Draft is excluded by the settings" in self.said
 
 
 def fields_of_order(key: int, customer: int) -> dict[str, Any]:
