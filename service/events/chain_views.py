@@ -33,7 +33,8 @@ class ChainSerializer(serializers.Serializer[Any]):
 
     truncated = serializers.BooleanField(help_text="Whether there are more than one answer holds.")
     continue_at = serializers.ListField(
-        child=serializers.UUIDField(), help_text="Whose chains, or whose effects by `causationid`, have the rest."
+        child=serializers.UUIDField(),
+        help_text="Whose chains, or whose effects by `causationid`, have the rest; in one project all of it.",
     )
     events = NodeSerializer(many=True)
 
@@ -85,7 +86,7 @@ class ChainView(APIView):
             "Its causes up to the first one, and all its effects, in all processes of the project, and in the further "
             f"projects that the key may read in chains, or the person is in. {chain.DEPTH} levels either way, "
             f"{chain.NODES} effects and {limits.PAGE_BYTES // 2**20} MiB at the most: `continue_at` names the events "
-            "whose chains have the rest."
+            "whose chains have the rest, though not all of it where the chain is of several projects."
         ),
         tags=["events"],
         parameters=[examples.ID_IN_PATH],
