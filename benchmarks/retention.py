@@ -4,7 +4,8 @@ One Postgres (embedded, durable as ``make up`` has it), one service, filled with
 each round of the first part 2 connections send batches of 50 to the project that has most of them, first with nothing
 beside, then while its retention is lowered, then while actors of it are erased. In each round of the second part a
 month is dropped while 4 connections send batches of 500 as fast as they are taken; before and after, as many are sent
-with nothing beside. Deleting and dropping is done by a process of its own, as the worker's. All share the machine.
+with nothing beside; it tells when the month was gone, and when its space was freed. Deleting and dropping is done by a
+process of its own, as the worker's. All share the machine.
 
 Fails unless the median of the rounds is: the 95th percentile of posts at most 1.5 times that without, both beside the
 retention and beside the erasure; a month gone within 1 s; ingest meanwhile 0.9 of that without.
@@ -66,14 +67,16 @@ def work(kind: str, *words: str) -> None:
 
 def drop(moment: str) -> dict[str, Any]:
     from service.events import partitions
-    from service.retention import operations
+    from service.retention import operations, pace
 
     now = datetime.fromisoformat(moment)
     started = time.perf_counter()
     dropped = partitions.drop_expired(now)
     gone = time.perf_counter() - started
+    pace.with_rests(partitions.free())
+    freed = time.perf_counter() - started
     operations.expire(now)
-    return {"months": dropped, "gone": gone}
+    return {"months": dropped, "gone": gone, "freed": freed}
 
 
 def lower(days: str, patience: str) -> dict[str, Any]:
@@ -138,6 +141,7 @@ def measure_drops(port: int, key: str, dsn: str, environment: dict[str, str], ev
         ratios.append(2 * meanwhile / (before + after))
         figures = {
             "gone": round(told["gone"], 3),
+            "freed": round(told["freed"], 3),
             "counts": round(told["seconds"], 3),
             "alone": round((before + after) / 2),
         }

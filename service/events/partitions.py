@@ -28,12 +28,17 @@ PATIENCE = "15s"  # for those who read a month that goes, beyond QUERY_TIMEOUT; 
 BRIEF = "1s"  # for them on a cluster, where all others wait meanwhile
 LOCK = "heliograph.partitions"
 DROPPING = "heliograph.partitions.dropping"
+GONE = "_gone"  # what is appended to the name of a month whose space is to be freed
 
 PRESENT = """
     SELECT relname, coalesce(inhdetachpending, false), inhparent IS NOT NULL
     FROM pg_class LEFT JOIN pg_inherits ON inhrelid = oid AND inhparent = %(table)s::regclass
     WHERE relkind = 'r' AND relname ~ %(named)s
         AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = %(table)s::regclass)
+"""
+INDEXES = """
+    SELECT relname FROM pg_index JOIN pg_class ON oid = indexrelid
+    WHERE indrelid = %s::regclass AND NOT indisprimary ORDER BY indexrelid
 """
 
 
@@ -157,12 +162,13 @@ def ready(now: datetime) -> bool:
 
 
 def overdue(now: datetime) -> list[str]:
-    """Return the months that should have been dropped `NEEDED` ago, and are there."""
-    return expired(present().all, now - NEEDED)
+    """Return the months that should have been dropped `NEEDED` ago, and are there, if only on disk."""
+    left = frozenset(table.removesuffix(GONE) for table in gone())
+    return expired(present().all | left, now - NEEDED)
 
 
 def drop_expired(now: datetime) -> list[str]:
-    """Drop the months of which no id is accepted at ``now``, and return their names.
+    """Drop the months of which no id is accepted at ``now``, and return their names; `free` frees their space.
 
     Blocks neither ingest nor reads. Ends early, and is to be called again, while somebody still reads what goes. Safe
     to call from many processes at once, of which one does it; and after one was killed in it, wherever that was.
@@ -172,17 +178,12 @@ def drop_expired(now: datetime) -> list[str]:
     with connection.cursor() as cursor, alone(DROPPING) as is_alone, patient():
         if not is_alone:
             return dropped
-        try:
-            for table in present().leaving:
-                cursor.execute(statement("ALTER TABLE {} DETACH PARTITION {} FINALIZE", TABLE, table))
-            for table in expired(present().attached, now):
-                detach_on_cluster(table) if is_cluster() else detach(table)
-            for table in expired(present().loose, now):
-                dropped += [table] if drop(table) else []
-        except OperationalError as error:
-            if not isinstance(error.__cause__, LockNotAvailable):
-                raise
-            logger.info("A month that is to be dropped is still read; the next run goes on with it")
+        for table in present().leaving:
+            cursor.execute(statement("ALTER TABLE {} DETACH PARTITION {} FINALIZE", TABLE, table))
+        for table in expired(present().attached, now):
+            detach_on_cluster(table) if is_cluster() else detach(table)
+        for table in expired(present().loose, now):
+            dropped += [table] if drop(table) else []
     return dropped
 
 
@@ -209,19 +210,41 @@ def expired(tables: frozenset[str], now: datetime) -> list[str]:
 
 
 def drop(table: str) -> bool:
-    """Drop the table of a month, and count out what it has of the time after it, in one transaction.
+    """Put the table of a month away, and count out what it has of the time after it, in one transaction.
 
-    What occurred in the month is left to the app that counts, which knows it by its hour. Return whether there was such
-    a table.
+    So nothing waits for the file system. What occurred in the month is left to the app that counts, which knows it by
+    its hour. Return whether that was done: not while there is no such table, or an earlier one of its month is away.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         lock()
-        if table not in present().loose:
+        if table not in present().loose or table + GONE in gone():
             return False
         removal.count_out_beyond(table, Month.of(table).next.start)
-        cursor.execute(statement("DROP TABLE {}", table))
+        cursor.execute(statement("ALTER TABLE {} RENAME TO {}", table, table + GONE))
     logger.info("Dropped the partition %s", table)
     return True
+
+
+def free() -> Iterator[None]:
+    """Free the space of the months that were dropped: index by index, each in a transaction, then the table.
+
+    Yields after each, for the caller to rest. Goes on with what an earlier call left, and ends early as `drop_expired`.
+    """
+    with connection.cursor() as cursor, alone(DROPPING) as is_alone, patient():
+        for table in gone() if is_alone else ():
+            cursor.execute(INDEXES, [table])
+            for (index,) in cursor.fetchall():
+                cursor.execute(statement("DROP INDEX {}", index))
+                yield
+            cursor.execute(statement("DROP TABLE {}", table))
+            yield
+
+
+def gone() -> list[str]:
+    """Return the tables of months that were dropped and still take space."""
+    with connection.cursor() as cursor:
+        cursor.execute(PRESENT, {"table": TABLE, "named": f"^{TABLE}_[0-9]{{4}}_[0-9]{{2}}{GONE}$"})
+        return sorted(name for name, *_ in cursor.fetchall())
 
 
 def statement(text: str, *tables: str) -> sql.Composed:
@@ -252,10 +275,14 @@ def alone(name: str) -> Iterator[bool]:
 
 @contextmanager
 def patient() -> Iterator[None]:
-    """Wait `PATIENCE` for a lock at the longest."""
+    """Wait `PATIENCE` for a lock at the longest, and leave the rest to the next run where that isn't enough."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, false)", [PATIENCE])
         try:
             yield
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            logger.info("A month that is to be dropped is still read; the next run goes on with it")
         finally:
             cursor.execute("RESET lock_timeout")

@@ -17,7 +17,9 @@ def expire(now: datetime) -> list[str]:
 
     Goes on where an earlier run ended or was killed. Returns the names of the months.
     """
+    with_rests(partitions.free())  # what an earlier run left, whose names are needed
     dropped = partitions.drop_expired(now)
+    with_rests(partitions.free())
     with_rests(stats.forget())
     telemetry.forget(now)
     return dropped

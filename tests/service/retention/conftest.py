@@ -20,4 +20,5 @@ def months(transactional_db: None) -> Iterator[list[str]]:
     partitions.ensure(timezone.now())
     yield sorted(partitions.existing())
     partitions.drop_expired(timezone.now())
+    list(partitions.free())
     partitions.ensure(timezone.now())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -213,6 +214,71 @@ def test_a_detached_month_that_somebody_reads_is_dropped_by_the_next_run(
     assert operations.expire(now) == [months[0]]
 
 
+@pytest.mark.parametrize("steps", range(12))
+def test_a_month_is_gone_before_its_space_is_and_one_that_was_killed_in_between_is_gone_on_with(
+    steps: int, months: list[str], project: Project
+) -> None:
+    events.store(project.pk, [row(Month.of(months[0]).next.start - HOUR, 2 * HOUR), row(Month.of(months[0]).start)])
+    now = gone_at(months[0])
+
+    assert partitions.drop_expired(now) == [months[0]]
+    assert sorted(partitions.present().all) == months[1:]
+    assert partitions.gone() == [f"{months[0]}_gone"]
+    assert taken(months[0]) > steps
+    list(islice(partitions.free(), steps))
+    operations.expire(now)
+
+    assert partitions.gone() == []
+    assert taken(months[0]) == 0
+    assert figures(project) == counted_anew(project)
+
+
+def taken(table: str) -> int:
+    """Return how many tables and indexes of a month there are."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_class WHERE relname LIKE %s", [f"{table}%"])
+        return int(cursor.fetchone()[0])
+
+
+def test_a_month_that_is_gone_is_made_anew_beside_its_old_space_and_neither_goes_for_the_other(
+    months: list[str], project: Project
+) -> None:
+    """As when the retention was lowered by mistake, and raised again at once."""
+    now = gone_at(months[0])
+    assert partitions.drop_expired(now) == [months[0]]
+    partitions.ensure(timezone.now())
+    events.store(project.pk, [row(Month.of(months[0]).start)])
+
+    assert partitions.drop_expired(now) == []
+    partitions.ensure(timezone.now())
+    assert queries.of_project(project.pk).count() == 1
+    list(partitions.free())
+
+    assert partitions.gone() == []
+    assert queries.of_project(project.pk).count() == 1
+    assert operations.expire(now) == [months[0]]
+    assert partitions.gone() == []
+
+
+def test_the_space_of_a_month_that_somebody_reads_is_freed_by_the_next_run(
+    months: list[str], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `pg_dump` does."""
+    monkeypatch.setattr(partitions, "PATIENCE", "50ms")
+    now = gone_at(months[0])
+    partitions.drop_expired(now)
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {months[0]}_gone")
+        assert in_a_thread(lambda: operations.expire(now)) == []
+        in_a_thread(lambda: prompt(lambda: partitions.ensure(now)))
+        in_a_thread(lambda: prompt(lambda: events.store(project.pk, [row(timezone.now())])))
+    assert partitions.gone() == [f"{months[0]}_gone"]
+
+    operations.expire(now)
+    assert partitions.gone() == []
+
+
 def test_this_is_no_cluster(db: None) -> None:
     assert not partitions.is_cluster()
 
@@ -345,6 +411,10 @@ def test_readyz_fails_when_a_month_is_a_week_late(
     late = gone_at(months[0]) + partitions.NEEDED
     assert partitions.overdue(late - timedelta(microseconds=1)) == []
     assert partitions.overdue(late) == [months[0]]
+    partitions.drop_expired(gone_at(months[0]))
+    assert partitions.overdue(late) == [months[0]], "It takes space."
+    list(partitions.free())
+    assert partitions.overdue(late) == []
     monkeypatch.setattr(partitions, "overdue", lambda now: [months[0]])
 
     answer = client.get("/readyz")
