@@ -231,6 +231,7 @@ def forget() -> Iterator[None]:
         return
     end = partitions.oldest()
     for project_id in counted_before(end):
+        fold(project_id)  # or what was removed of a day would be taken from it when that has gone
         for day in days_before(project_id, end - ids.SKEW):
             with transaction.atomic():
                 lock(project_id)

@@ -6,7 +6,8 @@ from django.db import connection
 from django.utils import timezone
 
 from service.events import operations as events
-from service.events import partitions
+from service.events import partitions, removal
+from service.events.models import Event
 from service.events.operations import Row
 from service.projects.models import Project
 from service.stats import operations
@@ -57,3 +58,24 @@ def test_nothing_goes_that_an_event_in_the_table_may_be_of(project: Project) -> 
 
     assert list(Count.objects.order_by("pk").values()) == before
     assert Signal.objects.count() == 2
+
+
+def test_what_was_removed_of_a_month_is_taken_from_it_once(project: Project) -> None:
+    """However folds and what forgets take turns."""
+    for days in (-20, -20, -9, 40):
+        store(project, days, "a")
+    operations.fold_all()
+    gone = Event.objects.filter(project_id=project.pk).order_by("id")[:3:2]
+    removal.remove(project.pk, [each.id for each in gone])
+
+    drop_the_oldest_month()
+    for _ in operations.forget():
+        operations.fold_all()
+        assert all(each.count > 0 for each in Count.objects.all())
+
+    assert {each.count for each in Series.objects.all()} == {1}
+    assert {each.moment for each in Count.objects.all()} == {
+        each.replace(hour=hour, minute=0, second=0, microsecond=0)
+        for each in Event.objects.values_list("occurred_at", flat=True)
+        for hour in (0, each.hour)
+    }
