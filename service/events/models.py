@@ -138,8 +138,8 @@ class Event(models.Model):
 class Tally(models.Model):
     """The sequence numbers that one statement stored of one emitter, until the telemetry app adds them up.
 
-    Inserted with the events and never changed, so that senders of one emitter don't wait for each other. ``id`` is
-    that of one of these events, which is stored only once.
+    Inserted with the events and never changed, so that senders of one emitter don't wait for each other. ``id`` begins
+    with the time of the first of their ids.
     """
 
     # The tallies of one project, which are added up together.
@@ -162,8 +162,8 @@ class Delta(models.Model):
     """How many events of one hour and one kind were new in one statement, until they are added to the counts.
 
     Inserted with the events and never changed, so that nobody waits to count. What a reader adds up is the counts and
-    the deltas, in one statement. ``id`` is the smallest of these events' ids, each of which is stored only once. Of
-    events that were taken away the ``count`` is negative, and the rest is of no event: see `removal`.
+    the deltas, in one statement. ``id`` begins with the time of the first of their ids. Of events that were taken away
+    the ``count`` is negative, and the rest is of no event: see `removal`.
     """
 
     # The deltas of one project, which are added up together.

@@ -11,6 +11,7 @@ import psycopg
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from psycopg.errors import CheckViolation
 
 from service.api.problems import Unavailable
 from service.events import partitions
@@ -73,8 +74,10 @@ def store_all(rows: Mapping[int, Sequence[Row]]) -> dict[int, set[str]]:
     parameters = [each for project_id in projects for each in (project_id, document(rows[project_id]))]
     try:
         [(_, *stored)] = ask(f"SELECT {DURABLY}, {', '.join([STORE] * len(projects))}", parameters)
-    except IntegrityError as error:  # no other constraint can be broken here
-        raise NoPartition from error
+    except IntegrityError as error:
+        if isinstance(error.__cause__, CheckViolation):  # of the partitions, which is the table's only one
+            raise NoPartition from error
+        raise
     return {project_id: set(ids) for project_id, ids in zip(projects, stored, strict=True)}
 
 

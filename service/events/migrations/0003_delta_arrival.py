@@ -2,6 +2,9 @@
 
 A function, since all has to be one commit, and more round trips would cost a tenth of the rate of ingest. One
 statement in it, which Postgres plans once a connection. See docs/why/tallied-numbers.md.
+
+The id of a tally or a delta begins as that of its first event; the rest is random, since an event that was removed may
+come again before they are added up.
 """
 
 import service.events.models
@@ -34,15 +37,17 @@ BEGIN
     ), tally AS (
         INSERT INTO event_tally (project_id, id, emitter_id, source, sequences, stored_at)
         SELECT
-            project, (array_agg(id))[1], emitter_id, min(source), range_agg(int8range(sequence, sequence + 1)), now()
+            project, (substr(min(id::text COLLATE "C"), 1, 14) || substr(gen_random_uuid()::text, 15))::uuid,
+            emitter_id, min(source), range_agg(int8range(sequence, sequence + 1)), now()
         FROM stored
         WHERE emitter_id IS NOT NULL AND sequence BETWEEN 1 AND highest -- an emitter counts from 1
         GROUP BY emitter_id
     ), delta AS (
         INSERT INTO event_delta (project_id, id, hour, type, source, sender, action, outcome, count, oldest, newest)
         SELECT
-            project, min(id::text COLLATE "C")::uuid, date_trunc('hour', occurred_at, 'UTC') AS hour, type, source,
-            sender, action, outcome, count(*), min(occurred_at), max(occurred_at)
+            project, (substr(min(id::text COLLATE "C"), 1, 14) || substr(gen_random_uuid()::text, 15))::uuid,
+            date_trunc('hour', occurred_at, 'UTC') AS hour, type, source, sender, action, outcome,
+            count(*), min(occurred_at), max(occurred_at)
         FROM stored
         GROUP BY hour, type, source, sender, action, outcome
     ), arrival AS (
