@@ -230,6 +230,10 @@ class Erasure(models.Model):
     asked_at = models.DateTimeField()
     asked_by = models.TextField()
     fence = TransactionId(null=True)
+    looked_to = models.UUIDField(
+        null=True,
+        help_text="The last record of a read that was looked at; null until its own are treated.",
+    )
     removed = models.BigIntegerField(default=0)
     redacted = models.BigIntegerField(default=0)
     done_at = models.DateTimeField(null=True)

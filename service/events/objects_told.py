@@ -23,6 +23,12 @@ class Ref:
     object_id: str
 
 
+def refs_of(subject: str) -> list[Ref]:
+    """Return the objects that are told as ``subject``: several where it has several slashes."""
+    parts = subject.split("/")
+    return [Ref("/".join(parts[:cut]), "/".join(parts[cut:])) for cut in range(1, len(parts))]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
     """Objects that were related to this one, or no more. ``object_ids`` is None where they weren't told.

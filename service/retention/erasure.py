@@ -3,26 +3,30 @@
 See docs/why/erased-and-remembered.md for what goes, what stays, and why.
 """
 
-import re
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from functools import reduce
-from operator import or_
+from itertools import groupby
+from operator import attrgetter, or_
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import BooleanField, F, Q, QuerySet
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Least
 from django.utils import timezone
 
 from service.events import ids, objects, operations, partitions, queries, records, removal
 from service.events.models import HAS_SUBJECT, NAMED_ONE, NAMES_OBJECTS, Erasure, Event
-from service.events.objects_told import Ref
+from service.events.objects_told import Ref, refs_of
 from service.events.records import Record
-from service.retention.pace import BATCH, Pace
+from service.retention.pace import BATCH, Pace, in_turns
+from service.retention.questions import Wanted
 from service.stats import operations as stats
 
 FENCED = 5.0  # seconds that a run waits for what is being stored
@@ -44,7 +48,7 @@ ASK = """
 """
 # By themselves, for both are of the server that stores: on a cluster, rows of a project are another's.
 NEW_NUMBER = "SELECT pg_current_xact_id()::text"
-IS_PAST = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %(fence)s::xid8"
+OLDEST = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 # Those that name nobody else go; the others lose what they say of it.
 SOLE = """
     SELECT id FROM event
@@ -63,23 +67,13 @@ UNSIGN = """
     WHERE project_id = %(project)s AND id = ANY(%(ids)s)
     RETURNING id
 """
-# What was asked when its answer was read; who asked, and when, stays, and of what kind it was if that names nobody.
 FORGET_QUESTION = """
-    UPDATE event SET
-        data = CASE WHEN data ->> 'path' ~ '/objects/' THEN data - 'path' ELSE data END - 'parameters'
-            || jsonb_build_object('erased', %(kind)s)
+    UPDATE event SET data = event_unasked(data, %(kind)s)
     WHERE project_id = %(project)s AND id = ANY(%(ids)s)
     RETURNING id
 """
-# As the object of a path, or as a whole word of what a parameter was set to: of any its name, of one its key alone.
-ASKED_FOR = """
-    right(data ->> 'path', length(%s)) = %s OR right(data ->> 'path', length(%s)) = %s OR EXISTS (
-        SELECT FROM jsonb_each_text(CASE jsonb_typeof(data -> 'parameters') WHEN 'object' THEN data -> 'parameters' END)
-        WHERE value ~ %s OR key || ':' || value ~ %s
-    )
-"""
-BEFORE, AFTER = "[^[:alnum:]_./+@-]", "($|[^[:alnum:]_./+@-])"
 
+logger = logging.getLogger(__name__)
 
 Treatment = Callable[[int, Sequence[UUID]], tuple[int, int]]  # how many were removed, how many redacted
 
@@ -105,16 +99,25 @@ def ask_and_record(project_id: int, kind: Erasure.Kind, subject: str, asked_by: 
     return asked
 
 
+class Unsettled(Exception):  # noqa: N818  # nothing went wrong
+    """A month is on its way out: what it has isn't found, and may come back."""
+
+
 def work(pace: Pace) -> None:
-    """Go on with all erasures as long as ``pace`` does. One process at a time; others don't wait."""
+    """Go on with all erasures as long as ``pace`` does, and no month is on its way out: projects in turn.
+
+    One process at a time; others don't wait.
+    """
     with partitions.alone(removal.LOCK) as is_alone:
         asked = list(waiting()) if is_alone else []
-        if asked:
-            set_fences(asked)
-        deadline = time.monotonic() + FENCED
-        for erasure in asked:
-            if pace.goes_on and is_past(erasure.fence, deadline):
-                go_on(erasure, pace)
+        if not asked:
+            return
+        ended = ended_before(set_fences(asked))
+        ready = groupby((each for each in asked if each.fence <= ended), key=attrgetter("project_id"))
+        try:
+            in_turns([of_project(list(theirs)) for _, theirs in ready], pace)
+        except Unsettled:
+            logger.info("Erasures go on once the month is gone that is on its way out")
 
 
 def waiting() -> Iterator[Erasure]:
@@ -124,8 +127,8 @@ def waiting() -> Iterator[Erasure]:
         yield from undone.filter(project_id=project_id).order_by("asked_at")
 
 
-def set_fences(asked: Sequence[Erasure]) -> None:
-    """Note a transaction that began after each of ``asked`` could be seen.
+def set_fences(asked: Sequence[Erasure]) -> int:
+    """Note a transaction that began after each of ``asked`` could be seen; return it.
 
     Again where it is one of another server, which a dump was taken of: this one counts its transactions anew.
     """
@@ -134,26 +137,74 @@ def set_fences(asked: Sequence[Erasure]) -> None:
         if erasure.fence is None or erasure.fence > number:
             erasure.fence = number
             own(erasure).update(fence=number)
+    return number
 
 
-def is_past(fence: int, deadline: float) -> bool:
-    """Tell whether all transactions before ``fence`` have ended; wait for them until ``deadline``."""
+def ended_before(fence: int) -> int:
+    """Return a transaction before which all have ended; wait until that is ``fence``, `FENCED` at the longest."""
+    deadline = time.monotonic() + FENCED
     while True:
-        (is_past,) = run(IS_PAST, fence=str(fence)).fetchone()
-        if is_past or time.monotonic() > deadline:
-            return bool(is_past)
+        ended = int(run(OLDEST).fetchone()[0])
+        if ended >= fence or time.monotonic() > deadline:
+            return ended
         time.sleep(0.05)
 
 
-def go_on(erasure: Erasure, pace: Pace) -> None:
+def of_project(asked: Sequence[Erasure]) -> Iterator[int]:
+    """Go on with the erasures of a project; yield after each batch. One that fails is left to the next run."""
+    for erasure in asked:
+        if erasure.looked_to is None:
+            try:
+                yield from go_on(erasure)
+            except DatabaseError:
+                logger.exception("The erasure %s failed; the next run tries it again", erasure.id)
+    treated = [each for each in asked if each.looked_to is not None]
+    begun = [each for each in treated if each.looked_to != FIRST]
+    for group in (begun, [each for each in treated if each not in begun]):  # so that no newer one sends them back
+        if group:
+            yield from forget_questions(group)
+
+
+def go_on(erasure: Erasure) -> Iterator[int]:
+    """Treat what is of the erased or names it, but for records of reads."""
     for found, treat in steps(erasure):
-        for batch in batches(found, pace):
-            with pace.batch(), transaction.atomic():
-                removed, redacted = treat(erasure.project_id, batch)
+        for batch in batches(found):
+            event_ids = [event_id for (event_id,) in batch]
+            with transaction.atomic():
+                removed, redacted = treat(erasure.project_id, event_ids)
                 own(erasure).update(removed=F("removed") + removed, redacted=F("redacted") + redacted)
-    if pace.goes_on:
-        stats.fold(erasure.project_id)
-        own(erasure).update(subject=None, done_at=timezone.now())
+            yield len(batch)
+    erasure.looked_to = FIRST
+    own(erasure).update(looked_to=FIRST)
+    yield 0
+
+
+def forget_questions(asked: Sequence[Erasure]) -> Iterator[int]:
+    """Have the records of reads forget whom they ask for, in one pass for all of ``asked``, and be done with these."""
+    project_id, looked_to = asked[0].project_id, asked[0].looked_to or FIRST
+    wanted = Wanted(asked)
+    group = Erasure.objects.filter(project_id=project_id, id__in=[each.id for each in asked])
+    reads = queries.of_project(project_id).filter(type=Record.READ)
+    for batch in batches(reads, "data", Least("occurred_at", "received_at"), after=looked_to):
+        with transaction.atomic():
+            for erasure, event_ids in naming(wanted, batch).items():
+                values = {"project": project_id, "ids": event_ids, "kind": erasure.kind}
+                redacted = len(run(FORGET_QUESTION, **values).fetchall())
+                own(erasure).update(redacted=F("redacted") + redacted)
+            group.update(looked_to=batch[-1][0])
+        yield len(batch)
+    stats.fold(project_id)
+    group.update(subject=None, done_at=timezone.now())
+
+
+def naming(wanted: Wanted, batch: Sequence[tuple[UUID, Any, datetime]]) -> dict[Erasure, list[UUID]]:
+    """Return the records of ``batch`` that ask for one of the erased, by the first of these that was not yet."""
+    found: dict[Erasure, list[UUID]] = {}
+    for event_id, data, moment in batch:
+        erasure = next((each for each in wanted.asked_for(data) if moment < each.asked_at), None)
+        if erasure:
+            found.setdefault(erasure, []).append(event_id)
+    return found
 
 
 def steps(erasure: Erasure) -> list[tuple[QuerySet[Event], Treatment]]:
@@ -161,28 +212,20 @@ def steps(erasure: Erasure) -> list[tuple[QuerySet[Event], Treatment]]:
     earlier = Q(occurred_at__lt=erasure.asked_at) | Q(received_at__lt=erasure.asked_at)
     events = queries.of_project(erasure.project_id).filter(earlier)
     subject = str(erasure.subject)
-    questions = events.filter(type=Record.READ).alias(asked=asked_for(subject)).filter(asked=True)
-    reads = (questions, forget_question(erasure.kind))
     if erasure.kind == Erasure.Kind.ACTOR:
-        return [(events.filter(actor=subject), unsign(subject)), reads]
+        return [(events.filter(actor=subject), unsign(subject))]
     naming = [
         (each.filter(earlier), unname(ref))
         for ref in refs_of(subject)
         for each in calls_naming(erasure.project_id, ref)
     ]
-    return [*((events.filter(each), remove) for each in about(subject)), *naming, reads]
+    return [*((events.filter(each), remove) for each in about(subject)), *naming]
 
 
 def about(subject: str) -> list[Q]:
     """Return which events are about what is told as ``subject``, with its sender or alone."""
     own = [Q(sender=ref.sender, object_id=ref.object_id) for ref in refs_of(subject)]
     return [*own, HAS_SUBJECT & Q(extensions__subject=subject)]
-
-
-def refs_of(subject: str) -> list[Ref]:
-    """Return the objects that are told as ``subject``: several where it has several slashes."""
-    parts = subject.split("/")
-    return [Ref("/".join(parts[:cut]), "/".join(parts[cut:])) for cut in range(1, len(parts))]
 
 
 def calls_naming(project_id: int, ref: Ref) -> Iterator[QuerySet[Event]]:
@@ -198,15 +241,6 @@ def calls_naming(project_id: int, ref: Ref) -> Iterator[QuerySet[Event]]:
     ]
     for each in unnumbered:
         yield each.alias(met=RawSQL(MET, [ref.object_id], BooleanField())).filter(met=True)  # noqa: S611  # a constant
-
-
-def asked_for(subject: str) -> RawSQL:
-    """Return whether a recorded question names ``subject``: as a whole, since any text can be erased."""
-    name, key = (re.escape(records.told(text)) for text in (subject, subject.partition("/")[2] or subject))
-    paths = [records.told(f"/objects/{subject}/{what}/") for what in ("history", "state")]
-    parameters = [each for path in paths for each in (path, path)]
-    parameters += [f"(^|{BEFORE}){name}{AFTER}", f'object_id\\w*:(.*{BEFORE})?"?{key}{AFTER}']
-    return RawSQL(f"({ASKED_FOR})", parameters, BooleanField())  # noqa: S611  # a constant
 
 
 def remove(project_id: int, batch: Sequence[UUID]) -> tuple[int, int]:
@@ -238,28 +272,23 @@ def unname(ref: Ref) -> Treatment:
     return unname
 
 
-def forget_question(kind: str) -> Treatment:
-    def forget_question(project_id: int, batch: Sequence[UUID]) -> tuple[int, int]:
-        return 0, len(run(FORGET_QUESTION, project=project_id, ids=list(batch), kind=kind).fetchall())
-
-    return forget_question
-
-
 def run(statement: str, **values: Any) -> CursorWrapper:
     cursor = connection.cursor()
     cursor.execute(statement, values)
     return cursor
 
 
-def batches(found: QuerySet[Event], pace: Pace) -> Iterator[list[UUID]]:
-    after = FIRST
-    while pace.goes_on:
-        batch = list(found.filter(id__gt=after).order_by("id").values_list("id", flat=True)[:BATCH])
+def batches(found: QuerySet[Event], *values: Any, after: UUID = FIRST) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield ids, and ``values``, of what is found ``after`` one. Raises `Unsettled` where something may be missing."""
+    while True:
+        batch = list(found.filter(id__gt=after).order_by("id").values_list("id", *values)[:BATCH])
+        if not partitions.are_settled():
+            raise Unsettled
         if batch:
             yield batch
+            after = batch[-1][0]
         if len(batch) < BATCH:
-            break
-        after = batch[-1]
+            return
 
 
 def own(erasure: Erasure) -> QuerySet[Erasure]:

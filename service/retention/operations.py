@@ -1,11 +1,12 @@
 """End what isn't kept any more, in every table that holds event data."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
 from service.events import ids, partitions, queries, removal
 from service.projects import retention
-from service.retention.pace import BATCH, Pace, with_rests
+from service.retention.pace import BATCH, Pace, in_turns, with_rests
 from service.stats import operations as stats
 from service.telemetry import operations as telemetry
 
@@ -28,33 +29,23 @@ def expire(now: datetime) -> list[str]:
 def expire_early(now: datetime, pace: Pace) -> int:
     """Delete what projects keep for less long than the service does; return how many events.
 
-    Ends when ``pace`` does, and goes on from there at the next call. One process at a time, which nobody waits for.
+    Projects take turns. Ends when ``pace`` does, and goes on from there at the next call. One process at a time, which
+    nobody waits for.
     """
     with partitions.alone(removal.LOCK) as is_alone:
-        if not is_alone:
-            return 0
-        return sum(expire_project(each, days, now, pace) for each, days in retention.shorter().items())
+        works = retention.shorter().items() if is_alone else ()
+        return in_turns([expire_project(each, days, now) for each, days in works], pace)
 
 
-def expire_project(project_id: int, days: int, now: datetime, pace: Pace) -> int:
-    end = retention.horizon(days, now) - partitions.GRACE
-    removed = remove_before(project_id, ids.floor(end), pace)
-    telemetry.forget_before(project_id, end)
-    return removed
+def expire_project(project_id: int, days: int, now: datetime) -> Iterator[int]:
+    """Delete what a project doesn't keep any more, the oldest first; yield how much after each batch.
 
-
-def remove_before(project_id: int, end: UUID, pace: Pace) -> int:
-    """Delete the events of a project with smaller ids than ``end``, the oldest first.
-
-    Each batch is looked for after the last one, and not among what was just deleted, which indexes have yet.
+    Each is looked for after the last one, and not among what was just deleted, which indexes have yet.
     """
-    removed, after = 0, FIRST
-    while pace.goes_on:
-        old = queries.of_project(project_id).filter(id__gt=after, id__lt=end)
-        with pace.batch():
-            batch = list(old.order_by("id").values_list("id", flat=True)[:BATCH])
-            removed += removal.remove(project_id, batch) if batch else 0
-        if len(batch) < BATCH:
-            break
+    end = retention.horizon(days, now) - partitions.GRACE
+    telemetry.forget_before(project_id, end)
+    old = queries.of_project(project_id).filter(id__lt=ids.floor(end)).order_by("id")
+    after = FIRST
+    while batch := list(old.filter(id__gt=after).values_list("id", flat=True)[:BATCH]):
+        yield removal.remove(project_id, batch)
         after = batch[-1]
-    return removed

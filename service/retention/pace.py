@@ -1,9 +1,15 @@
 """Work on many events that nobody waits for: in batches, each a short transaction, with rests in between."""
 
+import logging
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from django.db import DatabaseError
+
+logger = logging.getLogger(__name__)
 
 BATCH = 500  # events in one transaction, some 20 ms
 RESTS = 3
@@ -40,3 +46,22 @@ def with_rests(batches: Iterable[None]) -> None:
     for _ in batches:
         rest(began)
         began = time.monotonic()
+
+
+def in_turns(works: Iterable[Iterator[int]], pace: Pace) -> int:
+    """Carry out ``works``, a batch of each in turn, as long as ``pace`` goes on; return how much that was.
+
+    One that fails is left to the next run, and holds up no other.
+    """
+    waiting, done = deque(works), 0
+    while waiting and pace.goes_on:
+        work = waiting.popleft()
+        try:
+            with pace.batch():
+                done += next(work)
+            waiting.append(work)
+        except StopIteration:
+            continue
+        except DatabaseError:
+            logger.exception("What is to be removed of a project failed; the next run tries again")
+    return done

@@ -21,8 +21,10 @@ def expire(timestamp: int) -> None:
 @app.task(queueing_lock="remove", pass_context=False)
 def remove(timestamp: int) -> None:
     """Delete what is to go one by one, some each minute."""
-    erasure.work(Pace())
-    operations.expire_early(now(), Pace())
+    try:
+        erasure.work(Pace())
+    finally:
+        operations.expire_early(now(), Pace())
 
 
 def now() -> datetime:

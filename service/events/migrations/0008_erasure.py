@@ -79,7 +79,15 @@ RETURN data
 # Who did it, as entries say it that were imported: emitter/history.
 UNSIGNED = """
 CREATE FUNCTION event_unsigned(data jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE
-RETURN CASE WHEN data ? 'imported' THEN data - '{actor_email,ip,port,context}'::text[] ELSE data END
+RETURN CASE WHEN jsonb_typeof(data) = 'object' AND data ? 'imported' THEN data - '{actor_email,ip,port,context}'::text[] ELSE data END
+"""
+# What was asked when its answer was read; who asked, and when, stays, and of what kind it was if that names nobody.
+UNASKED = """
+CREATE FUNCTION event_unasked(data jsonb, kind text) RETURNS jsonb LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN jsonb_typeof(data) <> 'object' THEN data ELSE
+    CASE WHEN data ->> 'path' ~ '/objects/' THEN data - 'path' ELSE data END - 'parameters'
+        || jsonb_build_object('erased', kind)
+END
 """
 DIGEST = """
 CREATE FUNCTION event_subject_digest(key bytea, kind text, subject text) RETURNS bytea LANGUAGE sql IMMUTABLE
@@ -98,8 +106,8 @@ BEGIN
 END
 $$
 """
-# The same as `retention.erasure` does to what is stored already. What occurred after the last erasure is as it is, which
-# nearly all is.
+# The same as `retention.erasure` does to what is stored already; but of reads, which are recorded a moment after they were
+# answered, each forgets what was asked. What occurred after the last erasure is as it is, which nearly all is.
 WITHOUT_ERASED = """
 CREATE FUNCTION event_without_erased(project integer, document jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -127,6 +135,9 @@ BEGIN
             line := (line - 'actor')
                 || jsonb_build_object('data', event_unsigned(line -> 'data'))
                 || jsonb_build_object('extensions', coalesce(line -> 'extensions', '{}') || '{"erased": "actor"}');
+        END IF;
+        IF line ->> 'type' = 'heliograph.read' AND moment < latest THEN
+            line := line || jsonb_build_object('data', event_unasked(line -> 'data', 'late'));
         END IF;
         IF line -> 'data' ? 'model' THEN
             names := event_keys(line -> 'data');
@@ -172,6 +183,13 @@ class Migration(migrations.Migration):
                 ("asked_at", models.DateTimeField()),
                 ("asked_by", models.TextField()),
                 ("fence", service.events.models.TransactionId(null=True)),
+                (
+                    "looked_to",
+                    models.UUIDField(
+                        help_text="The last record of a read that was looked at; null until its own are treated.",
+                        null=True,
+                    ),
+                ),
                 ("removed", models.BigIntegerField(default=0)),
                 ("redacted", models.BigIntegerField(default=0)),
                 ("done_at", models.DateTimeField(null=True)),
@@ -196,6 +214,7 @@ class Migration(migrations.Migration):
         function("event_unnamed", "jsonb, text[]", UNNAMED),
         function("event_subject_digest", "bytea, text, text", DIGEST),
         function("event_unsigned", "jsonb", UNSIGNED),
+        function("event_unasked", "jsonb, text", UNASKED),
         function("event_is_erased", "integer, bytea, text, text, timestamptz", IS_ERASED),
         function("event_without_erased", "integer, jsonb", WITHOUT_ERASED),
         migrations.RunSQL(STORE_EVENTS, DELTAS.STORE_EVENTS),

@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import partial
 from io import StringIO
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -14,10 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.events import operations as events
-from service.events import records
+from service.events import partitions, removal
 from service.events.models import Erasure, Event
 from service.events.operations import Row
-from service.events.records import Record
 from service.projects import operations as projects
 from service.projects.models import Project, Scope
 from service.retention import erasure, tasks
@@ -33,6 +33,7 @@ from tests.service.retention.test_expiry import counted_anew, figures
 
 KEY = "mark-5cf1a8"
 OTHER = "kept-77d20b"
+EMITTER = "5e0e1d9c-8d2f-4c4f-9f52-0b1f3a4a5b6c"
 CUSTOMER = "shop.Customer"
 PERSON = f"auth.User/{KEY}"
 OBJECT, ACTOR = Erasure.Kind.OBJECT, Erasure.Kind.ACTOR
@@ -101,7 +102,7 @@ def everywhere(key: str) -> list[dict[str, Any]]:
 
 
 def test_no_table_has_anything_of_an_object_that_was_erased(project: Project, api: Api) -> None:
-    accepted(api, *everywhere(KEY), created(1), event(emitterid="5e0e1d9c-8d2f-4c4f-9f52-0b1f3a4a5b6c", sequence="1"))
+    accepted(api, *everywhere(KEY), created(1), event(emitterid=EMITTER, sequence="1"))
     stats.fold_all()
     telemetry.fold_all()
     accepted(api, *everywhere(KEY))
@@ -114,56 +115,6 @@ def test_no_table_has_anything_of_an_object_that_was_erased(project: Project, ap
     assert figures(project) == counted_anew(project)
     assert not Count.objects.filter(count__lte=0).exists()
     assert not Series.objects.filter(count__lte=0).exists()
-
-
-@pytest.mark.parametrize("kind", [OBJECT, ACTOR])
-def test_records_of_reads_forget_what_was_asked_for(project: Project, kind: Erasure.Kind) -> None:
-    subject, other = f"{CUSTOMER}/{KEY} “ü”", f"{CUSTOMER}/{OTHER}"
-    questions: list[dict[str, Any]] = [
-        {"path": f"/api/v1/objects/{subject}/history/", "parameters": {}},
-        {"path": "/api/v1/events/", "parameters": {"q": f"actor:{subject}"}},
-        {"path": "/api/v1/events/", "parameters": {"sender": CUSTOMER, "object_id": f"{KEY} “ü”"}},
-        {"path": f"/api/v1/objects/{other}/history/", "parameters": {}},
-    ]
-    rows = [records.row(Record.READ, "heliograph.Key/1", each | {"prefix": "hg_1"}) for each in questions]
-    events.store(project.pk, rows)
-
-    done = erased(project, kind, subject)
-
-    left = Event.objects.filter(project_id=project.pk).order_by("occurred_at")
-    assert [each.actor for each in left] == ["heliograph.Key/1"] * 4
-    forgotten: dict[str, Any] = {"prefix": "hg_1", "erased": kind}
-    assert [each.data for each in left] == [
-        forgotten,
-        *[forgotten | {"path": "/api/v1/events/"}] * 2,
-        questions[3] | {"prefix": "hg_1"},
-    ]
-    assert (done.removed, done.redacted) == (0, 3)
-
-
-@pytest.mark.parametrize(
-    ("subject", "parameters"),
-    [
-        ("api/v1", {}),
-        ("v1/objects", {}),
-        ("shop.Customer/4", {}),
-        ("r/42", {}),
-        ("e/vent", {"q": "event"}),
-        ("auth.User/7", {"actor": "auth.User/70"}),
-        ("auth.User/7", {"actor__in": "auth.User/70,auth.User/71"}),
-        ("shop.Customer/2", {"object_id": "42"}),
-    ],
-)
-@pytest.mark.parametrize("kind", [OBJECT, ACTOR])
-def test_records_of_reads_keep_what_was_asked_for_by_a_name_that_is_a_part_of_it(
-    project: Project, kind: Erasure.Kind, subject: str, parameters: dict[str, str]
-) -> None:
-    question = {"path": f"/api/v1/objects/{CUSTOMER}/42/history/", "parameters": parameters, "prefix": "hg_1"}
-    events.store(project.pk, [records.row(Record.READ, "heliograph.Key/1", question)])
-
-    erased(project, kind, subject)
-
-    assert [each.data for each in Event.objects.filter(project_id=project.pk)] == [question]
 
 
 def test_of_what_was_erased_nothing_else_is_gone(project: Project, api: Api, neighbours_api: Api) -> None:
@@ -292,6 +243,139 @@ def test_what_waits_is_waited_for_once_and_holds_up_no_retention(
 
     assert [str(each.id) for each in Event.objects.all()] == [stored["id"]]
     assert Erasure.objects.filter(done_at=None).count() == 5
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("data", ["imported", ["imported", "ip"], "model", ["model", "pks"], 7, None])
+def test_events_with_other_data_than_ours_are_erased_like_others(
+    project: Project, api: Api, data: Any, late: bool
+) -> None:
+    sent = event(actor=PERSON, sender="shop.Order", subject="shop.Order/1", data=data)
+    accepted(api, *([] if late else [sent]))
+
+    erased(project, ACTOR, PERSON)
+    accepted(api, sent)
+
+    [left] = Event.objects.all()
+    assert (left.actor, left.data) == (None, data)
+
+
+def test_one_that_fails_holds_up_no_other_and_no_retention(
+    project: Project, neighbour: Project, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = erasure.steps
+    monkeypatch.setattr(erasure, "steps", lambda each: 1 / failing() if each.subject == OTHER else steps(each))
+    accepted(api, event(id=str(uuid7(timezone.now() - timedelta(days=40)))), event(actor=PERSON))
+    Project.objects.filter(pk=project.pk).update(retention_days=30)
+
+    def failing() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 / 0")
+        return 1
+
+    for each, subject in ((project, OTHER), (project, PERSON), (neighbour, OTHER), (neighbour, PERSON)):
+        erasure.ask(each.pk, ACTOR, subject, "a test")
+    tasks.remove.func(timestamp=0)
+
+    assert {each.subject for each in Erasure.objects.filter(done_at=None)} == {OTHER}
+    assert not Event.objects.exists()
+    monkeypatch.setattr(erasure, "steps", steps)
+    erasure.work(Pace())
+    assert not Erasure.objects.filter(done_at=None).exists()
+
+
+def test_retention_goes_on_whatever_becomes_of_erasures(
+    project: Project, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted(api, event(id=str(uuid7(timezone.now() - timedelta(days=40)))))
+    Project.objects.filter(pk=project.pk).update(retention_days=30)
+    monkeypatch.setattr(erasure, "work", lambda pace: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        tasks.remove.func(timestamp=0)
+
+    assert not Event.objects.exists()
+
+
+def test_an_erasure_waits_for_a_month_that_may_come_back(project: Project, api: Api) -> None:
+    """As where the retention is raised before a month is dropped that was detached."""
+    partitions.ensure(timezone.now())
+    month = sorted(partitions.existing())[1]
+    there = event(id=str(uuid7(partitions.Month.of(month).start + timedelta(days=3))), actor=PERSON)
+    accepted(api, there, event(actor=PERSON))
+    erasure.ask(project.pk, ACTOR, PERSON, "a test")
+    partitions.detach(month)
+
+    erasure.work(Pace())
+    assert Erasure.objects.get().done_at is None
+    assert partitions.ensure(timezone.now()) == [month]
+    assert api.read(there["id"]).status_code == 200
+    erasure.work(Pace())
+
+    assert Erasure.objects.get().done_at is not None
+    assert not Event.objects.exists()
+
+
+def test_what_was_removed_may_come_again_before_its_going_is_counted(project: Project, api: Api) -> None:
+    """As an event whose clock is ahead, which occurs later than it was erased."""
+    ahead = timezone.now() + timedelta(minutes=10)
+    sent = event(id=str(uuid7(ahead)), time=ahead.isoformat(), actor=PERSON, emitterid=EMITTER, sequence="1")
+    accepted(api, sent)
+    erased(project, ACTOR, PERSON)
+
+    for _ in range(3):
+        answer = api.send([sent])
+        assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+        assert removal.remove(project.pk, [UUID(sent["id"])]) == 1
+
+    assert figures(project) == counted_anew(project)
+    stats.fold(project.pk)
+    telemetry.fold_all()
+    assert figures(project) == counted_anew(project)
+
+
+class Batches(Pace):
+    """A run that is over after so many batches."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__()
+        self.left = left
+
+    @property
+    def goes_on(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+def runs(most: int) -> int:
+    """Go on a batch at a time until all is erased; return how many that took."""
+    for number in range(most):
+        if not Erasure.objects.filter(done_at=None).exists():
+            return number
+        erasure.work(Batches(1))
+    raise AssertionError(f"It isn't done after {most} runs.")
+
+
+def test_projects_take_turns(
+    project: Project, neighbour: Project, api: Api, neighbours_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "BATCH", 2)
+    accepted(api, *[event(actor=PERSON) for _ in range(30)])
+    accepted(neighbours_api, event(actor=PERSON))
+    for each in (project, neighbour):
+        erasure.ask(each.pk, ACTOR, PERSON, "a test")
+
+    erasure.work(Batches(6))
+
+    assert Erasure.objects.get(project_id=neighbour.pk).done_at is not None
+    assert Event.objects.count() == 30 - 3 * 2
+
+
+def test_one_that_nothing_is_found_of_is_done_however_short_a_run_is(project: Project) -> None:
+    for number in range(5):
+        erasure.ask(project.pk, ACTOR, f"auth.User/{number}", "a test")
+
+    assert runs(most=10) <= 6
 
 
 def test_a_fence_of_another_server_is_set_again(project: Project, api: Api) -> None:
@@ -501,12 +585,7 @@ def test_it_ends_in_time_and_goes_on_from_there(project: Project, api: Api, monk
     accepted(api, *[event(actor=PERSON) for _ in range(10)])
     erasure.ask(project.pk, ACTOR, PERSON, "a test")
 
-    class OneBatch(Pace):
-        @property
-        def goes_on(self) -> bool:
-            return Event.objects.count() > 7 or not Erasure.objects.filter(removed__gt=0).exists()
-
-    erasure.work(OneBatch())
+    erasure.work(Batches(1))
     found = Erasure.objects.get()
     assert (found.removed, found.done_at, Event.objects.count()) == (3, None, 7)
 

@@ -149,7 +149,7 @@ def test_readers_and_writers_dont_wait_for_it(transactional_db: None, project: P
     keep(project, 30)
 
     with transaction.atomic():
-        assert operations.expire_project(project.pk, 30, now, Pace()) == 1
+        assert sum(operations.expire_project(project.pk, 30, now)) == 1
         in_a_thread(lambda: prompt(lambda: events.store(project.pk, [row(timezone.now() - 50 * DAY)])))
         in_a_thread(lambda: prompt(lambda: list(queries.of_project(project.pk))))
 
