@@ -1,7 +1,8 @@
 """Read the chain of an event: what caused it, up to the first cause, and all that it caused.
 
 A cause may be in another process, and in another project. Each statement asks one project, level by level, and only
-projects that the key may read are asked: of all others nothing can leak, by number or by time.
+projects that the key may read are asked: of all others nothing can leak, by number or by time. What isn't in one answer
+is asked for by `Rest`, which the answer names.
 
 An id is unique in a project only. An event that names an id as its cause means that of its own project, where there is
 one, else that of the first project that has one.
@@ -10,6 +11,7 @@ one, else that of the first project that has one.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -25,11 +27,11 @@ DEPTH = 100  # causes above, and levels of effects below; each costs a few state
 # more is read than that.
 EFFECTS = """
 SELECT effect.id, effect.causation_id
-FROM unnest(%s::text[]) WITH ORDINALITY AS cause (id, place)
+FROM unnest(%s::text[], %s::uuid[]) WITH ORDINALITY AS cause (id, after, place)
 CROSS JOIN LATERAL (
     SELECT event.id, event.causation_id
     FROM event
-    WHERE event.project_id = %s AND event.causation_id = cause.id
+    WHERE event.project_id = %s AND event.causation_id = cause.id AND event.id > cause.after
     ORDER BY event.id
     LIMIT %s
 ) AS effect
@@ -37,6 +39,7 @@ ORDER BY cause.place, effect.id
 LIMIT %s
 """
 
+NONE = UUID(int=0)
 Place = tuple[int, UUID]  # of an event: its project and id
 Sizes = Mapping[Place, int]  # bytes that events take
 
@@ -45,20 +48,38 @@ Sizes = Mapping[Place, int]  # bytes that events take
 class Node:
     """An event of a chain; ``depth`` is 0 for the one that was asked for, negative for its causes.
 
-    ``has_more`` tells that it has effects, and of the first one a cause, that aren't among the nodes.
+    ``has_cause`` and ``has_effects`` tell that it has such that aren't among the nodes. Of its effects in each project
+    those up to ``before`` were told in another answer, and those up to ``passed`` are in this one.
     """
 
     project_id: int
     id: UUID
     causation_id: str | None
     depth: int = 0
-    has_more: bool = False
+    has_cause: bool = False
+    has_effects: bool = False
+    before: Mapping[int, UUID] = field(default_factory=dict)
+    passed: dict[int, UUID] = field(default_factory=dict)
     effects: "list[Node]" = field(default_factory=list)
     event: Event | None = None
 
     @property
     def place(self) -> Place:
         return self.project_id, self.id
+
+    @property
+    def rests(self) -> "list[Rest]":
+        causes = [Rest(self.project_id, self.id, None)] if self.has_cause else []
+        effects = Rest(self.project_id, self.id, {**self.before, **self.passed})
+        return [*causes, effects] if self.has_effects else causes
+
+
+class Rest(NamedTuple):
+    """What follows on an event of a project: its causes, or its effects ``after`` some, the last ones by project."""
+
+    project_id: int
+    id: UUID
+    after: dict[int, UUID] | None
 
 
 def chain(projects: Sequence[int], event_id: UUID) -> list[Node]:
@@ -74,10 +95,27 @@ def chain(projects: Sequence[int], event_id: UUID) -> list[Node]:
         return []
     causes = causes_of(projects, asked)
     grow(projects, asked, {node.place for node in [asked, *causes]})
+    if all(node.project_id != projects[0] for node in [*causes, *in_order(asked)]):
+        return []
+    return told(asked, causes)
+
+
+def rest_of(projects: Sequence[int], rest: Rest) -> list[Node]:
+    """Return the event of ``rest`` and what follows on it; empty if it is gone, or its project isn't one of those."""
+    asked = first_of([each for each in projects if each == rest.project_id], rest.id)
+    if asked is None:
+        return []
+    if rest.after is None:
+        return told(asked, causes_of(projects, asked))
+    asked.before = rest.after
+    grow(projects, asked, {asked.place})
+    return told(asked, [])
+
+
+def told(asked: Node, causes: list[Node]) -> list[Node]:
+    """Return as many of the events in their order as an answer holds, and read them."""
     causes = cut(asked, causes)
     nodes = [*reversed(causes), *in_order(asked)]
-    if all(node.project_id != projects[0] for node in nodes):
-        return []
     read_events(nodes)
     return [node for node in nodes if node.event is not None]
 
@@ -96,7 +134,7 @@ def causes_of(projects: Sequence[int], asked: Node) -> list[Node]:
     seen, node = {asked.place}, asked
     while (cause := cause_of(projects, node)) is not None and cause.place not in seen:
         if len(causes) == DEPTH:
-            node.has_more = True
+            node.has_cause = True
             break
         cause.depth = node.depth - 1
         seen.add(cause.place)
@@ -149,10 +187,11 @@ def asked_of(projects: Sequence[int], level: Sequence[Node]) -> dict[int, dict[s
 
 def add_effects(project_id: int, causes: Mapping[str, Node], room: int, seen: set[Place]) -> list[Node]:
     """Add the effects that one project has of ``causes``, ``room`` at the most, and return them."""
-    found = effects(project_id, list(causes), each=room + 1, limit=room + 1)
+    found = effects(project_id, causes, each=room + 1, limit=room + 1)
     added = []
     for event_id, causation_id in found[:room]:
         cause = causes[causation_id]
+        cause.passed[project_id] = event_id
         effect = Node(project_id, event_id, causation_id, cause.depth + 1)
         if effect.place not in seen:
             seen.add(effect.place)
@@ -160,18 +199,19 @@ def add_effects(project_id: int, causes: Mapping[str, Node], room: int, seen: se
             added.append(effect)
     if len(found) > room:
         names = list(causes)
-        rest = names[names.index(found[room][1]) :]
+        rest = {name: causes[name] for name in names[names.index(found[room][1]) :]}
         for _, causation_id in effects(project_id, rest, each=1, limit=len(rest)):
-            causes[causation_id].has_more = True
+            causes[causation_id].has_effects = True
     return added
 
 
-def effects(project_id: int, causes: Sequence[str], *, each: int, limit: int) -> list[tuple[UUID, str]]:
+def effects(project_id: int, causes: Mapping[str, Node], *, each: int, limit: int) -> list[tuple[UUID, str]]:
     """Return the effects of ``causes`` in their order, by id and cause: so many of ``each``, and in all."""
     if not causes:
         return []
+    after = [cause.before.get(project_id, NONE) for cause in causes.values()]
     with connection.cursor() as cursor:
-        cursor.execute(EFFECTS, [list(causes), project_id, each, limit])
+        cursor.execute(EFFECTS, [list(causes), after, project_id, each, limit])
         return [(event_id, causation_id) for event_id, causation_id in cursor.fetchall()]
 
 
@@ -183,7 +223,7 @@ def cut(asked: Node, causes: list[Node]) -> list[Node]:
     sizes = sizes_of([*causes, *in_order(asked)])
     fitting, taken = fit(causes, sizes, limits.PAGE_BYTES // 2)
     if len(fitting) < len(causes):
-        [asked, *fitting][-1].has_more = True
+        [asked, *fitting][-1].has_cause = True
     cut_effects(asked, sizes, limits.PAGE_BYTES - taken - sizes.get(asked.place, 0))
     return fitting
 
@@ -194,7 +234,8 @@ def cut_effects(root: Node, sizes: Sizes, room: int) -> None:
     while level:
         for node in level:
             fitting, taken = fit(by_time(node.effects), sizes, room)
-            node.has_more |= len(fitting) < len(node.effects)
+            if len(fitting) < len(node.effects):
+                node.has_effects, node.passed = True, {effect.project_id: effect.id for effect in fitting}
             node.effects = fitting
             room -= taken
         level = [effect for node in level for effect in node.effects]

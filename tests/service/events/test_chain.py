@@ -1,6 +1,7 @@
 """``GET events/{id}/chain/``: causes and effects, over projects, and never more than the key may read."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -50,6 +51,25 @@ def chain(api: Api, event_id: object) -> Any:
     answer = api.get(f"{EVENTS}{event_id}/chain/")
     assert answer.status_code == 200, answer.content
     return answer.json()
+
+
+def continued(found: Any) -> list[str]:
+    """Return the ids of the events whose causes or effects are told elsewhere."""
+    return [address.split("/")[-3] for address in found["continue_at"]]
+
+
+def followed(api: Api, event_id: object) -> list[Any]:
+    """Return all answers that make up a chain, by each address once: a circle would be followed for ever."""
+    found, addresses = [chain(api, event_id)], set()
+    for one in found:
+        assert len(found) < 100
+        for address in one["continue_at"]:
+            if address not in addresses:
+                addresses.add(address)
+                answer = api.get(address)
+                assert answer.status_code == 200, answer.content
+                found.append(answer.json())
+    return found
 
 
 def told(found: Any) -> list[tuple[int, str]]:
@@ -114,8 +134,8 @@ def test_causes_end_after_so_many_and_say_where_they_go_on(
     found = chain(api, ids[5])
 
     assert told(found) == [(place - 5, ids[place]) for place in range(2, 9)]
-    assert (found["truncated"], found["continue_at"]) == (True, [ids[2]])
-    assert told(chain(api, found["continue_at"][0]))[0] == (-2, ids[0])
+    assert (found["truncated"], continued(found)) == (True, [ids[2]])
+    assert [told(each) for each in followed(api, ids[5])[1:]] == [[(-2, ids[0]), (-1, ids[1]), (0, ids[2])]]
 
 
 def line(project: Project, length: int) -> list[str]:
@@ -135,7 +155,7 @@ def test_effects_end_after_so_many_levels(
     found = chain(api, ids[0])
 
     assert told(found) == list(enumerate(ids[:4]))
-    assert (found["truncated"], found["continue_at"]) == (rest, [ids[3]] if rest else [])
+    assert (found["truncated"], continued(found)) == (rest, [ids[3]] if rest else [])
 
 
 @pytest.mark.parametrize("nodes", range(8))
@@ -152,9 +172,9 @@ def test_effects_end_where_there_is_no_more_room_and_all_that_has_more_is_named(
     seen = {event_id for _, event_id in told(found)}
     effects = {root: children, children[0]: grandchildren[:2], children[2]: grandchildren[2:]}
     assert len(seen) == 1 + min(nodes, 6)
-    assert set(found["continue_at"]) == {one for one in effects if one in seen and not seen.issuperset(effects[one])}
+    assert set(continued(found)) == {one for one in effects if one in seen and not seen.issuperset(effects[one])}
     assert found["truncated"] == (nodes < 6)
-    assert [node["event"]["id"] for node in found["events"] if node["truncated"]] == found["continue_at"]
+    assert [node["event"]["id"] for node in found["events"] if node["truncated"]] == continued(found)
 
 
 def test_the_number_of_statements_is_that_of_levels_not_of_events(api: Api, project: Project) -> None:
@@ -222,6 +242,11 @@ def test_a_chain_that_only_further_projects_have_is_not_found(project: Project, 
     problem(wide.get(f"{EVENTS}{effect}/chain/"), 404, "not_found")
 
 
+def of_events(queries: CaptureQueriesContext) -> list[str]:
+    """Return the statements about events; which others are run is a matter of time."""
+    return [query["sql"] for query in queries if re.search(r"\bevent\b", query["sql"])]
+
+
 def test_what_a_key_may_not_read_changes_nothing_in_its_answer(project: Project, neighbour: Project) -> None:
     """Not what is in it, not whether it is truncated, not which statements are run."""
     (asked,) = stored(project, row(uuid7()))
@@ -236,7 +261,7 @@ def test_what_a_key_may_not_read_changes_nothing_in_its_answer(project: Project,
         beside = chain(narrow, asked)
 
     assert beside == alone
-    assert [query["sql"] for query in after] == [query["sql"] for query in before]
+    assert of_events(after) == of_events(before) != []
 
 
 def test_a_right_that_is_taken_away_is_gone(project: Project, neighbour: Project) -> None:
@@ -328,6 +353,106 @@ def test_a_chain_is_that_of_a_plain_model(
     assert not found["truncated"]
 
 
+@bounded(60)
+@given(
+    made=made_events.filter(lambda made: len(made) > 5),
+    reads=st.permutations(range(3)),
+    asked=st.integers(0, 5),
+    depth=st.integers(1, 3),
+    nodes=st.integers(1, 2),
+)
+def test_all_of_a_chain_is_reached_by_the_addresses_of_the_rest(
+    db: None, *, made: list[Made], reads: list[int], asked: int, depth: int, nodes: int
+) -> None:
+    projects = [Project.objects.create(name=f"p{Project.objects.count()}") for _ in range(3)]
+    ids = [next_id() for _ in range(13)]
+    for each in made:
+        stored(projects[each.project], row(None if each.cause is None else ids[each.cause], id=ids[each.id]))
+    own, others = reads[0], sorted(reads[1:])
+    api = reader(projects[own], *(projects[other] for other in others))
+    names = {project.name: number for number, project in enumerate(projects)}
+    wanted = modelled(made, [own, *others], made[asked].id) or []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chains, "DEPTH", depth)
+        patch.setattr(chains, "NODES", nodes)
+        if api.get(f"{EVENTS}{ids[made[asked].id]}/chain/").status_code == 404:
+            assert own not in {project for at, project, _ in wanted if -depth <= at <= depth} or nodes < len(wanted)
+            return
+        found = followed(api, ids[made[asked].id])
+
+    seen = {(names[node["project"]], ids.index(node["event"]["id"])) for one in found for node in one["events"]}
+    assert seen >= {(project, event_id) for _, project, event_id in wanted}
+    # In a circle, what is above is below too, and is told with its effects.
+    first = next((each.cause for each in made if (each.project, each.id) == wanted[0][1:]), None)
+    assert len(seen) == len(wanted) or first in {event_id for _, _, event_id in wanted}
+
+
+def test_many_effects_in_another_project_are_all_reached(
+    project: Project, neighbour: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAGE_BYTES", ROOM)
+    monkeypatch.setattr(chains, "NODES", 4)
+    (root,) = stored(project, row())
+    (middle,) = stored(neighbour, row(root))
+    theirs = stored(neighbour, *(large_row(300, middle) for _ in range(10)))
+    ours = stored(project, *(row(middle) for _ in range(6)))
+
+    found = followed(reader(project, neighbour), root)
+
+    effects = [event_id for one in found for depth, event_id in told(one) if event_id not in {root, middle}]
+    assert sorted(effects) == sorted(theirs + ours)
+    assert all(bytes_of(node["event"]) <= ROOM for one in found for node in one["events"])
+
+
+def test_far_causes_in_another_project_are_all_reached(
+    project: Project, neighbour: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chains, "DEPTH", 2)
+    above = line(neighbour, 9)
+    (asked,) = stored(project, row(above[-1]))
+    api = reader(project, neighbour)
+
+    assert {event_id for one in followed(api, asked) for _, event_id in told(one)} == {*above, asked}
+    problem(api.get(f"{EVENTS}{above[3]}/chain/"), 404, "not_found")
+
+
+def test_the_rest_is_of_the_event_that_was_told_and_not_of_its_namesake(
+    project: Project, neighbour: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chains, "DEPTH", 1)
+    (theirs,) = stored(neighbour, row())
+    (shared,) = stored(neighbour, row(theirs))
+    stored(project, row(id=shared))
+    (middle,) = stored(neighbour, row(shared))
+    (asked,) = stored(project, row(middle))
+    api = reader(project, neighbour)
+
+    assert {told_of["event"]["id"] for one in followed(api, asked) for told_of in one["events"]} == {
+        theirs, shared, middle, asked,
+    }  # fmt: skip
+
+
+def test_an_address_of_the_rest_is_for_who_was_told_it_and_may_read_it(
+    project: Project, neighbour: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chains, "DEPTH", 1)
+    (root,) = stored(neighbour, row())
+    (cause,) = stored(neighbour, row(root))
+    (asked,) = stored(project, row(cause))
+    third = Project.objects.create(name="third")
+    wide, other = reader(project, neighbour), reader(third, neighbour)
+    [address] = chain(wide, asked)["continue_at"]
+
+    assert told(wide.get(address).json()) == [(-1, root), (0, cause)]
+    problem(wide.get(address.replace(cause, root)), 400, "invalid_parameter")
+    problem(wide.get(address[:-1]), 400, "invalid_parameter")
+    problem(other.get(address), 400, "invalid_parameter")
+    problem(reader(project).get(address), 404, "not_found")
+    neighbour.readers.clear()
+    problem(wide.get(address), 404, "not_found")
+
+
 ROOM = 1_000  # bytes, of which causes may take half
 SIZES = [0, 0, 10, 100, 400, 700, 1_500]
 
@@ -363,8 +488,8 @@ def test_large_events_are_left_out_of_a_chain_that_says_where_they_are(
     assert left_out == [] or sum(map(bytes_of, [node["event"] for node in whole["events"]])) > ROOM / 2
     below = {each["causationid"] for each in left_out if each["id"] in tree}
     first = {shown[0]["id"]} if any(each["id"] in above for each in left_out) else set()
-    assert set(found["continue_at"]) == below & seen | first
-    assert {node["event"]["id"] for node in found["events"] if node["truncated"]} == set(found["continue_at"])
+    assert set(continued(found)) == below & seen | first
+    assert {node["event"]["id"] for node in found["events"] if node["truncated"]} == set(continued(found))
     assert found["truncated"] == bool(left_out)
 
 
@@ -387,4 +512,4 @@ def test_from_the_deepest_of_large_events_its_effects_are_told_too(
     found = chain(api, ids[5])
 
     assert told(found) == [(-2, ids[3]), (-1, ids[4]), (0, ids[5]), (1, ids[6])]
-    assert found["continue_at"] == [ids[3], ids[6]]
+    assert continued(found) == [ids[3], ids[6]]
