@@ -24,13 +24,16 @@ NOW = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 SINCE = """
     SELECT tx::text, id, ids
     FROM (
-        SELECT tx, id, ids, sum(cardinality(ids)) OVER (ORDER BY tx, id) - cardinality(ids) AS before
+        SELECT
+            tx, id, ids,
+            sum(cardinality(ids) - CASE WHEN (tx, id) = (%s::xid8, %s) THEN least(%s, cardinality(ids)) ELSE 0 END)
+                OVER (ORDER BY tx, id ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) AS before
         FROM event_arrival
         WHERE project_id = %s AND (tx, id) >= (%s::xid8, %s) AND tx < pg_snapshot_xmin(pg_current_snapshot())
         ORDER BY tx, id
         LIMIT %s
     ) AS arrival
-    WHERE before < %s
+    WHERE coalesce(before, 0) < %s
     ORDER BY arrival.tx, id
 """
 COUNT = """
@@ -105,7 +108,8 @@ def now() -> Place:
 def since(project_id: int, place: Place, limit: int) -> list[Arrived]:
     """Return the next events after ``place``, ``limit`` at the most, in the order in which they came."""
     with connection.cursor() as cursor:
-        cursor.execute(SINCE, [project_id, str(place.tx), place.id, limit + 1, limit + place.number])
+        first = str(place.tx), place.id
+        cursor.execute(SINCE, [*first, place.number, project_id, *first, limit + 1, limit])
         return list(islice(after(place, cursor.fetchall()), limit))
 
 

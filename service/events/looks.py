@@ -56,7 +56,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look(Generic[OfTail]):
-    """What came for ``tails`` up to ``end``. ``gone`` is how many of it aren't there any more.
+    """What came for ``tails`` up to ``end``. ``gone`` are the places of what isn't there any more.
 
     ``left_out`` is how many came after what was looked at.
 
@@ -66,7 +66,7 @@ class Look(Generic[OfTail]):
     tails: Sequence[OfTail]
     found: Mapping[Criteria, Sequence[Found]]
     end: Place
-    gone: int
+    gone: Sequence[Place]
     left_out: int
     is_all: bool
     is_whole: bool
@@ -123,7 +123,7 @@ def take_one(tails: Sequence[OfTail], now: Place) -> Look[OfTail]:
     is_all = len(arrived) < limit and (not arrived or last == arrived[-1].place)
     within = [each for each in tails if each is first or (first.place <= each.place and (is_all or each.place < last))]
     most = SHOWN if first.is_live else len(arrived)
-    found, number = matched(first.project_id, read, {tail.criteria for tail in within}, most)
+    found, gone = matched(first.project_id, read, {tail.criteria for tail in within}, most)
     left_out = arrivals.count(first.project_id, last, now) if first.is_live and not is_all and last < now else 0
     for tail in within:
         tail.looked = monotonic()
@@ -131,7 +131,7 @@ def take_one(tails: Sequence[OfTail], now: Place) -> Look[OfTail]:
         tails=within,
         found=found,
         end=max(last, now) if is_all or left_out else last,
-        gone=sum(map(len, read)) - number,
+        gone=gone,
         left_out=left_out,
         is_all=is_all,
         is_whole=first.place >= now or arrivals.is_whole(first.place),
@@ -158,14 +158,14 @@ def readable(project_id: int, arrived: Sequence[Arrived]) -> list[list[Arrived]]
 
 def matched(
     project_id: int, parts: Sequence[Sequence[Arrived]], kinds: Collection[Criteria], most: int
-) -> tuple[Mapping[Criteria, Sequence[Found]], int]:
-    """Return what is found of each kind, with texts of the newest ``most``, and how many events were still there."""
+) -> tuple[Mapping[Criteria, Sequence[Found]], Sequence[Place]]:
+    """Return what is found of each kind, with texts of the newest ``most``, and the places of what is gone."""
     found: dict[Criteria, list[Found]] = {criteria: [] for criteria in kinds}
     index = Kinds(kinds)
-    number = 0
+    gone: list[Place] = []
     for part in parts:
         events = pages.by_ids(project_id, [each.id for each in part])
-        number += len(events)
+        gone += [each.place for each in part if each.id not in events]
         there = [(each.place, events[each.id]) for each in part if each.id in events]
         mine: dict[Criteria, list[tuple[Place, Event]]] = defaultdict(list)
         for place, event in there:
@@ -177,7 +177,7 @@ def matched(
                 if place not in texts:
                     texts[place] = as_message(event, place)
             found[criteria] += [Found(place, texts.get(place, b"")) for place, _ in its]
-    return found, number
+    return found, gone
 
 
 class Kinds:

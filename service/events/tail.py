@@ -63,7 +63,8 @@ class Tail:
 
     @property
     def is_full(self) -> bool:
-        return self.written.full() or self.held.size >= HELD
+        """Whether nothing more is written for it now. Of what waits in a process, half is for who has read all."""
+        return self.written.full() or self.held.size >= (HELD if self.written.empty() else HELD // 2)
 
     def show(self, look: "Look[Tail]") -> None:
         """Have what was found written, if the client reads; else count it, or while catching up wait for the client."""
@@ -72,7 +73,7 @@ class Tail:
         found = look.found[self.criteria]
         first = bisect_right(found, self.place, key=lambda each: each.place)
         newest = [] if self.is_full else found[max(first, len(found) - looks.SHOWN) if self.is_live else first :]
-        self.dropped += look.gone + len(found) - first - len(newest)
+        self.dropped += len(look.gone) - bisect_right(look.gone, self.place) + len(found) - first - len(newest)
         self.is_unsure = self.is_unsure or not look.is_whole
         texts = [*self.told(newest[0].place.before), *(each.text for each in newest)] if newest else []
         self.dropped += look.left_out
@@ -100,7 +101,7 @@ class Tail:
             texts = await asyncio.wait_for(self.written.get(), HEARTBEAT)
         except TimeoutError:
             if self.written.empty():
-                return [b":\n" + message(b"", place=self.place)]
+                return [*self.told(self.place), b":\n" + message(b"", place=self.place)]
             texts = self.written.get_nowait()  # came just then, and the place is the one after it
         self.sending = sum(map(len, texts or ()))
         return texts

@@ -497,6 +497,64 @@ def test_what_tails_hold_and_what_is_decoded_at_a_time_is_bounded(
         assert [each.place == start for each in tails] == [False] + [True] * 19
 
 
+def test_who_reads_is_shown_what_comes_however_much_waits_for_others(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "HELD", 8_000)
+    held = tail.Held()
+    tails = [a_tail(project, place=arrivals.now()) for _ in range(5)]
+    for each in tails:
+        each.held = held
+    prompt = tails.pop()
+
+    for _ in range(10):
+        sent = stored(project, *"abc")
+        look(*tails, prompt)
+        assert read(prompt) == (sent, 0)
+        prompt.let_go()
+
+    assert held.size < 8_000
+    assert any(each.dropped for each in tails)
+
+
+def test_what_is_gone_is_counted_by_those_that_followed_before_it(project: Project) -> None:
+    early = a_tail(project, place=arrivals.now(), is_live=False)
+    gone = stored(project, *"ab")
+    late = a_tail(project, place=arrivals.now(), is_live=False)
+    stored(project, "c")
+    Event.objects.filter(id__in=gone).delete()
+
+    look(early, late)
+
+    assert [read(each)[1] for each in (early, late)] == [2, 0]
+
+
+def test_a_place_with_a_number_that_no_arrival_has_is_read_as_little_as_others(project: Project) -> None:
+    start = arrivals.now()
+    sent = [event_id for _ in range(30) for event_id in stored(project, "a", "b")]
+    first, second, *_ = arrivals.since(project.pk, start, 2)
+
+    for number, follow in ((0, sent[:3]), (1, sent[1:4]), (2, sent[2:5]), (999_999_999, sent[2:5])):
+        place = first.place._replace(number=number)
+        with CaptureQueriesContext(connection) as asked:
+            assert [each.id for each in arrivals.since(project.pk, place, 3)] == follow
+        with connection.cursor() as cursor:
+            cursor.execute(asked[0]["sql"])
+            assert len(cursor.fetchall()) <= 3
+    assert arrivals.since(project.pk, Place(0, UUID(int=0), 999_999_999), 2) == [first, second]
+
+
+def test_silence_says_what_was_left_out_before_the_place_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "HEARTBEAT", 0.001)
+    follower = Tail(1, Criteria(), lambda: True, Place(1, UUID(int=0), 0), dropped=7)
+
+    dropped, silence = asyncio.run(follower.read())
+
+    assert json.loads(dropped.partition(b"data: ")[2]) == {"count": 7}
+    assert silence.startswith(b":\n")
+    assert follower.dropped == 0
+
+
 def test_silence_is_filled_with_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "HEARTBEAT", 0.001)
     place = Place(1, UUID(int=0), 0)
