@@ -33,4 +33,6 @@ def test_what_was_captured_arrives_by_the_end(hosts: Hosts, arrived: Arrived, co
 
     assert answered == set(range(1, 41)), server.said()
     arrived().check_complete()
-    arrived().check_requests(answered)
+    # Granian ends once the answers are sent, while Django may still be closing as many of them as there are clients.
+    is_early = command[0] == "granian" and "--interface=wsgi" not in command
+    arrived().check_requests(answered, unclosed=4 if is_early else 0)
