@@ -53,7 +53,7 @@ FILL = """
 STORED = "SELECT coalesce(sum(count), 0)::int FROM event_delta"
 EVENTS = """
     SELECT object_id, occurred_at, action, actor, data -> 'imported' ->> 'pk' AS pk, data, correlation_id
-    FROM event ORDER BY project_id, id
+    FROM event WHERE source <> '/heliograph' ORDER BY project_id, id
 """
 ENTRIES = "SELECT * FROM auditlog_logentry ORDER BY timestamp, id"
 
